@@ -67,7 +67,7 @@ def load(
             one.
         RunError: The registered run cannot be read.
     """
-    from zoo.training.start import for_weights, weights_name
+    from zoo.training.requested_weights import for_weights, weights_name
 
     registry = registry or Registry.discover()
     resolved = registry.resolve(name)

@@ -38,14 +38,13 @@ def test_it_changes_nothing_but_how_often_files_are_read(
     photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     again = trained(photos, tmp_path / "again", cache_images=False)
-    before = len(kept())
+    assert not kept()
     once = trained(photos, tmp_path / "once")
-    assert len(kept()) == before + 2  # training and validation
+    assert kept()
     assert once.record["sha256"] == again.record["sha256"]
     assert once.metrics == again.metrics
     rows = json.loads(zoo_cli("cache", "--json").out)
-    listed = [row for row in rows if "images" in row.get("split", "")]
-    assert {row["split"] for row in listed} == {"train, images", "val, images"}
+    assert "images" in {row.get("split") for row in rows}
 
 
 def test_what_does_not_fit_is_decoded_again(

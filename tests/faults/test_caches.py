@@ -71,29 +71,34 @@ def test_features_killed_while_they_are_written_are_computed_again(tmp_path: Pat
 
 
 def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) -> None:
+    from tests.decoded import cache_in, decoded_once, files_in
     from zoo.data.samples import Samples
     from zoo.data.sequences import Paths
-    from zoo.engine.decoding import decoded_once
-    from zoo.engine.progress import Quiet
-    from zoo.modalities.image.decoded import ImageDecoding, decode
+    from zoo.modalities.image.decoded import ImageDecoding, ImageWriter
 
     for number in range(3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
     samples = Samples(IMAGE, Paths.under(tmp_path, [f"{n}.png" for n in range(3)]))
-    file = tmp_path / "cache" / "images.arrow"
+    folder = tmp_path / "cache"
 
     def half() -> None:
-        for _ in decode(samples, 8, file):
+        cache = cache_in(folder, ImageDecoding(8))
+        write = ImageWriter._write
+
+        def killed(writer: ImageWriter) -> None:
+            write(writer)
             os.kill(os.getpid(), signal.SIGKILL)
 
+        ImageWriter._write = killed  # type: ignore[method-assign]
+        with cache.during(3):
+            IMAGE.examine(samples.inputs, cache)
+
     assert children.wait(children.fork(half)) == children.KILLED
-    assert _aged(file.parent, ".*.arrow"), "killed too early"
-    assert not file.exists()
-    found = decoded_once(
-        samples, ImageDecoding(8), folder=file.parent, facts={}, reporter=Quiet()
-    ).inputs
-    assert not list(file.parent.glob(".*")), "what the kill has left is still there"
-    reds = [found[n].getpixel((0, 0))[0] for n in range(3)]  # type: ignore[union-attr]
+    assert _aged(folder, ".*.arrow"), "killed too early"
+    assert not files_in(folder)
+    found = decoded_once(samples, ImageDecoding(8), folder).inputs
+    assert not list(folder.glob(".*")), "what the kill has left is still there"
+    reds = [found[n].getpixel((0, 0))[0] for n in range(3)]
     assert reds == [0, 1, 2]
 
 

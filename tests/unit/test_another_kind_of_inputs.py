@@ -12,7 +12,7 @@ import pytest
 
 import zoo.modalities
 from tests.opened import demo_data, open_data, open_rows, open_subsample
-from zoo.data.examined import Examined
+from zoo.data.examined import Examined, Keeps
 from zoo.data.inputs import one, open_inputs
 from zoo.data.kind import DemoData, InputKind, ReadContext
 from zoo.data.sequences import Inputs, Listed, Paths
@@ -53,7 +53,7 @@ class Tones:
     def examiner(self) -> str:
         return ""
 
-    def examine(self, inputs: Inputs) -> Examined:
+    def examine(self, inputs: Inputs, keep: Keeps | None = None) -> Examined:
         given = [Path(inputs[i]).read_bytes() for i in range(len(inputs))]
         reasons = {i: "not a pitch" for i, own in enumerate(given) if not own.isdigit()}
         pitches = np.array([int(own) if own.isdigit() else 0 for own in given], dtype=np.uint64)

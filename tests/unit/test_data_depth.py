@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import zoo
+from tests.decoded import decoded_once
 from tests.opened import open_data
 from zoo.contract.spec import ImageInput
 from zoo.data.samples import Samples, Splits
@@ -27,7 +28,7 @@ from zoo.errors import BadFilesError, ContractError, UsageError
 from zoo.modalities import IMAGE
 from zoo.modalities.augmentations import find_augmentation
 from zoo.modalities.image.bit_depth import extent
-from zoo.modalities.image.decoded import decode, opened
+from zoo.modalities.image.decoded import Decoded, ImageDecoding
 from zoo.modalities.image.exporting import steps as image_steps
 from zoo.modalities.image.not_seen import Reading, reading_in_words, reading_record
 from zoo.modalities.image.reading import read_image
@@ -135,9 +136,10 @@ def test_decoded_deep_images_are_those_that_decoding_gives(tmp_path):
     grey("CT numbers", 0).save(tmp_path / "x.tif")
     samples = Samples(IMAGE, Paths.under(tmp_path, ["x.tif"]), np.zeros(1, np.int64))
     values = (-1024.0, 176.0)
-    list(decode(samples, 8, tmp_path / "f.arrow", values))
-    found = opened(samples, tmp_path / "f.arrow")
-    assert found is not None
+    found = decoded_once(samples, ImageDecoding(8, values), tmp_path / "cache")
+    assert isinstance(found.inputs, Decoded)
+    other = decoded_once(samples, ImageDecoding(8, (0.0, 9.0)), tmp_path / "cache")
+    assert not np.array_equal(other.raw(0), found.raw(0))
     again = read_image(found.raw(0), size=8, values=values)
     assert np.array_equal(again, read_image(tmp_path / "x.tif", size=8, values=values))
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.decoded import decoded_once
 from zoo.data.samples import Samples
 from zoo.data.sequences import Paths
 from zoo.engine import feature_files
-from zoo.engine.decoding import decoded_once
 from zoo.engine.feature_files import is_whole
 from zoo.engine.features import compute
 from zoo.engine.progress import Quiet
@@ -108,7 +108,7 @@ def test_decoded_images_with_one_flipped_bit_are_decoded_again_and_that_is_said(
 
     def again() -> list[Any]:
         forget()
-        found = decoded_once(samples, ImageDecoding(16), folder=cache, facts={}, reporter=notes)
+        found = decoded_once(samples, ImageDecoding(16), cache, reporter=notes)
         return [np.array(found.raw(i)) for i in range(3)]
 
     right = [np.array(read_image(photos / name, size=16)) for name in names]

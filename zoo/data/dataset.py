@@ -17,6 +17,7 @@ from zoo.data.classes import (
     unify_integer_labels,
 )
 from zoo.data.conflicts import label_conflicts
+from zoo.data.examined import Keeps
 from zoo.data.examined_cache import examine
 from zoo.data.group_source import NO_GROUPS, GroupSource
 from zoo.data.groups import group_split, grouped, known_groups, require_groups
@@ -51,6 +52,7 @@ def open_data(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
     groups: GroupSource = NO_GROUPS,
+    keep: Keeps | None = None,
 ) -> Splits:
     """Open a folder, a table or a Hub dataset, and read every input once to check it.
 
@@ -77,6 +79,7 @@ def open_data(
         groups: Where the group of a sample is found; a split that is made here divides none, and
             groups that given splits share are reported. In an evaluation as in training, where the
             data has them.
+        keep: Takes what the inputs of training and validation are decoded to.
 
     Raises:
         UsageError: Columns were named, but the data is not a table.
@@ -93,12 +96,17 @@ def open_data(
     )
     layout = layout_of(request)
     if need == "train":
-        return _for_training(request, layout, classes, dedupe=dedupe)
+        return _for_training(request, layout, classes, dedupe=dedupe, keep=keep)
     return _for_evaluation(request, layout, known_classes)
 
 
 def _for_training(
-    request: DataRequest, layout: Layout, wanted: int | None, *, dedupe: bool
+    request: DataRequest,
+    layout: Layout,
+    wanted: int | None,
+    *,
+    dedupe: bool,
+    keep: Keeps | None,
 ) -> Splits:
     own = training_key(request, layout)
     first = layout[own](True, request.tasks)
@@ -114,7 +122,7 @@ def _for_training(
     check_count(classes, wanted, parts[own])
     for part in parts.values():  # before reading the inputs, which may take a while
         label_array(part, classes, owner=parts[own].where)
-    samples = {key: _checked(request, part, classes) for key, part in parts.items()}
+    samples = {key: _checked(request, part, classes, keep) for key, part in parts.items()}
     request.findings.check()
     if words := label_conflicts(list(samples.values()), classes):
         request.findings.note(words)
@@ -270,14 +278,17 @@ def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
     return replace(part, labels=replace(labels, names=classes))
 
 
-def _checked(request: DataRequest, part: Part, classes: Sequence[str]) -> Samples:
+def _checked(
+    request: DataRequest, part: Part, classes: Sequence[str], keep: Keeps | None = None
+) -> Samples:
     """The samples of a split, all read once; unreadable ones are left out."""
-    seen = readable(part, request.kind, request.findings)
+    seen = readable(part, request.kind, request.findings, keep)
     part, found = seen.part, seen.found
     labels = label_array(part, classes, owner=part.where)
     fingerprint = content_fingerprint(classes, labels, found.digests)
     known = (found.contents, found.hashes, found.traits, part.groups)
-    return Samples(request.kind, part.inputs, labels, fingerprint, *known)
+    digests = found.digests if request.kind.in_files else None  # those of texts are the texts
+    return Samples(request.kind, part.inputs, labels, fingerprint, *known, digests)
 
 
 def _halves(request: DataRequest, samples: Samples, task: LabelKind) -> tuple[Samples, Samples]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,19 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 Hashes: TypeAlias = NDArray[np.uint64]
 """``(N, words)``: perceptual hashes of N inputs; near-duplicates differ in few bits."""
+
+
+class Keeps(Protocol):
+    """Keeps decoded inputs while they are examined, so that they are not decoded again."""
+
+    def during(self, count: int) -> AbstractContextManager[None]:
+        """Keep what is added while the block runs, for ``count`` inputs."""
+
+    def wanted(self, digest: bytes) -> Sequence[Any]:
+        """The ways, of the modality's own, in which to decode an input; called by threads."""
+
+    def add(self, digest: bytes, decoded: Any) -> None:
+        """Keep an input that is decoded in one of these ways; called by threads."""
 
 
 @dataclass(frozen=True)

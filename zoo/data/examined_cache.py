@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from zoo.data.examined import Examined
+from zoo.data.examined import Examined, Keeps
+from zoo.data.sequences import in_memory
 from zoo.system.paths import cache_folder
 
 if TYPE_CHECKING:
@@ -63,21 +64,26 @@ def cache_file() -> Path:
     return cache_folder() / "examined.sqlite"
 
 
-def examine(kind: InputKind, inputs: Inputs) -> Examined:
+def examine(kind: InputKind, inputs: Inputs, keep: Keeps | None = None) -> Examined:
     """Read every input once; files that were read before, and have not changed, are not read.
 
     Inputs that cannot be read are not kept. Where the cache cannot be written, every input is read.
+
+    Args:
+        kind: The modality.
+        inputs: The inputs.
+        keep: Takes what the inputs that are read are decoded to.
     """
     if not kind.examiner or not len(inputs):
-        return kind.examine(inputs)
+        return _read(kind, inputs, keep)
     began = time.time()
     states = [_state(inputs[index]) for index in range(len(inputs))]
-    paths = [_path(inputs[i]) if state else b"" for i, state in enumerate(states)]
     if not any(states):
-        return kind.examine(inputs)
+        return _read(kind, inputs, keep)
+    paths = [_path(inputs[i]) if state else b"" for i, state in enumerate(states)]
     found = _find(kind.examiner, paths, states)
     missing = np.array([i for i in range(len(inputs)) if i not in found], dtype=np.int64)
-    fresh = kind.examine(inputs.take(missing))
+    fresh = _read(kind, inputs.take(missing), keep)
     rows = dict(zip(missing.tolist(), _rows_of(fresh), strict=True))
     bad = {int(missing[place]): reason for place, reason in fresh.reasons.items()}
     _keep(
@@ -90,6 +96,13 @@ def examine(kind: InputKind, inputs: Inputs) -> Examined:
     )
     both = found | rows
     return _joined([both[index] for index in range(len(inputs))], fresh, bad)
+
+
+def _read(kind: InputKind, inputs: Inputs, keep: Keeps | None) -> Examined:
+    if keep is None or not len(inputs) or in_memory(inputs):
+        return kind.examine(inputs)
+    with keep.during(len(inputs)):
+        return kind.examine(inputs, keep)
 
 
 def _state(raw: Any) -> _FileState | None:

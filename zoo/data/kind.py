@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from zoo.data.examined import Examined, Flags, Hashes
+    from zoo.data.examined import Examined, Flags, Hashes, Keeps
     from zoo.data.reports import Findings
     from zoo.data.sequences import Indices, Inputs, Listed
     from zoo.data.table import Table
@@ -118,8 +118,13 @@ class InputKind(Protocol):
         Empty if they must not be kept.
         """
 
-    def examine(self, inputs: Inputs) -> Examined:
-        """Read every input once."""
+    def examine(self, inputs: Inputs, keep: Keeps | None = None) -> Examined:
+        """Read every input once.
+
+        Args:
+            inputs: The inputs.
+            keep: Takes what they are decoded to.
+        """
 
     def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
         """Which of ``train`` have a near-duplicate in ``held``, and vice versa."""

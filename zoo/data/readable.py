@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from zoo.data.examined import Examined
+from zoo.data.examined import Examined, Keeps
 from zoo.data.examined_cache import examine
 from zoo.data.kind import InputKind
 from zoo.data.labels import Part
@@ -33,15 +33,18 @@ class Readable:
         return digest.hexdigest()
 
 
-def readable(part: Part, kind: InputKind, findings: Findings) -> Readable:
+def readable(
+    part: Part, kind: InputKind, findings: Findings, keep: Keeps | None = None
+) -> Readable:
     """Read every input of a split once.
 
     Args:
         part: A split.
         kind: The modality of its inputs.
         findings: Collects unreadable inputs.
+        keep: Takes what the inputs are decoded to.
     """
-    found = examine(kind, part.inputs)
+    found = examine(kind, part.inputs, keep)
     for index, reason in found.reasons.items():
         findings.add(part.inputs.name(index), reason)
     if found.reasons:

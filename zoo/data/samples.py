@@ -34,6 +34,7 @@ class Samples:
         hashes: Perceptual hashes; ``None`` likewise, or if the modality has none.
         traits: ``(N,)``, other properties of each input; ``None`` likewise.
         groups: ``(N,)``, the name of each sample's group; ``None`` if there are none.
+        digests: A digest of the content of each file; ``None`` likewise, or if inputs are no files.
     """
 
     kind: InputKind
@@ -44,6 +45,7 @@ class Samples:
     hashes: Hashes | None = None
     traits: npt.NDArray[Any] | None = None
     groups: npt.NDArray[np.str_] | None = None
+    digests: Sequence[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -66,12 +68,13 @@ class Samples:
         """The samples at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         fingerprint = self.fingerprint and _sha256(self.fingerprint.encode(), chosen.tobytes())
-        labels, contents, hashes, traits, groups = (
-            None if each is None else each[chosen]
-            for each in (self.labels, self.contents, self.hashes, self.traits, self.groups)
-        )
+        names = ("labels", "contents", "hashes", "traits", "groups")
+        arrays = {
+            name: known[chosen] for name in names if (known := getattr(self, name)) is not None
+        }
+        digests = self.digests and [self.digests[i] for i in chosen]
         inputs = self.inputs.take(chosen)
-        return Samples(self.kind, inputs, labels, fingerprint, contents, hashes, traits, groups)
+        return Samples(self.kind, inputs, fingerprint=fingerprint, digests=digests, **arrays)
 
 
 @dataclass(frozen=True)

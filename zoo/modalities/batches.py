@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,8 +44,41 @@ class BatchOptions:
     reading: Any = None
 
 
+class DecodedWriter(Protocol):
+    """Writes decoded inputs to a temporary file; threads may share it."""
+
+    @property
+    def file(self) -> Path:
+        """The file."""
+
+    @property
+    def count(self) -> int:
+        """The number of inputs so far."""
+
+    @property
+    def size(self) -> int:
+        """Their size in bytes."""
+
+    def add(self, digest: bytes, decoded: Any) -> None:
+        """Write one input.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+
+    def finish(self) -> None:
+        """Give the file its name; without any input there is none.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+
+    def abandon(self) -> None:
+        """Remove the temporary file."""
+
+
 class Decoding(Protocol):
-    """Decodes inputs once into a file, rather than in each epoch."""
+    """Decodes inputs once into files, rather than in each epoch."""
 
     @property
     def slow(self) -> bool:
@@ -53,24 +86,31 @@ class Decoding(Protocol):
 
     @property
     def key(self) -> str:
-        """The cache key of the decoder's settings."""
+        """The version of the files and of what decodes: part of the files' names."""
 
     def applies(self, samples: Samples) -> bool:
         """Whether the samples need decoding."""
 
+    def read(self, raw: Any, name: str) -> tuple[bytes, Any]:
+        """The digest of an input as it is now, and the input decoded.
+
+        Raises:
+            BadFilesError: It cannot be read.
+        """
+
     def estimated_bytes(self, samples: Samples) -> int:
         """The decoded size of the samples, estimated from some of them."""
 
-    def decode(self, samples: Samples, file: Path) -> Iterator[int]:
-        """Decode all samples into ``file``; yields the number of each chunk.
+    def writer(self, file: Path) -> DecodedWriter:
+        """Writes decoded inputs."""
 
-        Raises:
-            BadFilesError: An input cannot be read.
-            OSError: The file cannot be written.
-        """
+    def find(self, file: Path, digests: Set[bytes]) -> Mapping[bytes, tuple[int, int]]:
+        """Where in a file inputs with these digests are, decoded this way."""
 
-    def opened(self, samples: Samples, file: Path) -> Samples | None:
-        """The decoded samples from such a file; ``None`` if it is missing or damaged."""
+    def opened(
+        self, samples: Samples, files: Sequence[Path], places: Sequence[tuple[int, int, int]]
+    ) -> Samples:
+        """The decoded samples: for each, the number of its file and the place in it."""
 
 
 class Placing(Protocol):

@@ -94,6 +94,12 @@ class Defaults:
     def placing(self, spec: BackboneSpec) -> Any:
         """Batches are made on the host."""
 
+    def decodings(
+        self, spec: BackboneSpec, asked: Mapping[str, Any], *, pretrained: bool
+    ) -> Sequence[Any]:
+        """None."""
+        return ()
+
     @property
     def examiner(self) -> str:
         """Empty: the results of reading inputs are not cached."""

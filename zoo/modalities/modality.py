@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -213,6 +213,17 @@ class Modality(InputKind, Protocol):
 
     def placing(self, spec: BackboneSpec) -> Placing | None:
         """How to make and augment batches on the device; ``None`` if that is of no use."""
+
+    def decodings(
+        self, spec: BackboneSpec, asked: Mapping[str, Any], *, pretrained: bool
+    ) -> Sequence[Decoding]:
+        """How inputs will be decoded for training and validation, before the data is known.
+
+        Args:
+            spec: As the weights were trained.
+            asked: As for :meth:`fitted`.
+            pretrained: As for :meth:`fitted`.
+        """
 
     # -- random batches ------------------------------------------------------------------------
 

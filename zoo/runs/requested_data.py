@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zoo.data.dataset import open_data
 from zoo.data.demo import demo_data
+from zoo.data.examined import Keeps
 from zoo.data.kind import InputKind
 from zoo.data.labels import Labels
 from zoo.data.memory.source import DataSource
@@ -24,6 +25,7 @@ def open_requested(
     kind: InputKind,
     tasks: Sequence[Task],
     given: DataSource = None,
+    keep: Keeps | None = None,
 ) -> Splits:
     """The requested data, or the demo data.
 
@@ -32,6 +34,7 @@ def open_requested(
         kind: The modality of the backbone.
         tasks: Those that the request allows, from :func:`zoo.tasks.tasks_for`.
         given: The data in memory that the request names, if it is not a path.
+        keep: Takes what the inputs are decoded to.
 
     Raises:
         ZooError: The data is missing, damaged or does not fit the request.
@@ -52,6 +55,7 @@ def open_requested(
         quoting=request.quoting,
         dedupe=request.dedupe,
         groups=request.groups,
+        keep=keep,
     )
 
 

@@ -8,9 +8,9 @@ import torch
 from accelerate import Accelerator
 
 from zoo.contract.spec import BackboneSpec
-from zoo.data.samples import Samples, Splits
+from zoo.data.samples import Samples
 from zoo.engine.batch_norm import refuse_single_sample_batches
-from zoo.engine.decoding import MOST_BYTES, decoded_once, worth_decoding
+from zoo.engine.decoding import MOST_BYTES, worth_decoding
 from zoo.engine.forward import Forward
 from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.placement import AUTO, Placement, Wanted, choose_placement, place
@@ -18,8 +18,7 @@ from zoo.engine.progress import Reporter
 from zoo.engine.training_setup import Dataloaders
 from zoo.errors import ZooError
 from zoo.modalities import modality_of
-from zoo.modalities.batches import Decoding, Placing
-from zoo.system.paths import cache_folder
+from zoo.modalities.batches import Placing
 from zoo.training.plan import Plan
 
 
@@ -73,7 +72,7 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
     placement = _placement(plan, placing, epochs, accelerator)
     cached_train, cached_val = train, val
     if placement.bytes <= MOST_BYTES:
-        cached_train, cached_val = _cached(plan, epochs, reporter, accelerator)
+        cached_train, cached_val = _cached(plan, epochs, accelerator)
     if placing is not None and placement.memory:
         cached_train, cached_val, placement = place(
             placement,
@@ -120,9 +119,7 @@ def _placement(
     return choose_placement(wanted, placing, plan.splits.train, plan.splits.val)
 
 
-def _cached(
-    plan: Plan, epochs: int, reporter: Reporter, accelerator: Accelerator
-) -> tuple[Samples, Samples]:
+def _cached(plan: Plan, epochs: int, accelerator: Accelerator) -> tuple[Samples, Samples]:
     """Training and validation samples, decoded into the cache where that saves time."""
     splits, spec, modality = plan.splits, plan.backbone.spec, modality_of(plan.backbone.spec)
     train, val = splits.train, splits.val
@@ -134,22 +131,6 @@ def _cached(
     with accelerator.main_process_first():
         plain = modality.decoding(spec, train=False)
         return (
-            _decoded("train", train, decoding, splits, reporter),
-            _decoded("val", val, plain or decoding, splits, reporter),
+            plan.opened.decoded.of(train, decoding),
+            plan.opened.decoded.of(val, plain or decoding),
         )
-
-
-def _decoded(
-    name: str, samples: Samples, decoding: Decoding, splits: Splits, reporter: Reporter
-) -> Samples:
-    return decoded_once(
-        samples,
-        decoding,
-        folder=cache_folder() / "features",
-        facts={
-            "data": splits.source,
-            "split": f"{name}, {samples.kind.nouns}",
-            "samples": len(samples),
-        },
-        reporter=reporter,
-    )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from zoo.contract.extensions import AugmentationSpec, LossSpec
 from zoo.contract.hookspecs import HeadFactory
 from zoo.contract.readers import ReaderSpec
@@ -13,8 +15,10 @@ from zoo.data.memory.source import DataSource
 from zoo.data.samples import Splits
 from zoo.data.sources.readers import plugin_readers
 from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
+from zoo.engine.decoding import DecodedCache
 from zoo.engine.heads import find_head
 from zoo.engine.optimizers import find_optimizer
+from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.user_network.network import OwnNetwork
 from zoo.modalities import modality_of
@@ -30,6 +34,7 @@ from zoo.tasks.defined import require_defined
 from zoo.tasks.losses import find_loss
 from zoo.tasks.metrics import find_metric
 from zoo.tasks.task import Task
+from zoo.training.decoded_cache import decoded_cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,7 @@ class Opened:
         loss: The training loss.
         readers: The readers of plugins that read the data.
         augment: The augmentation beyond crops and flips, if any.
+        decoded: Inputs that are decoded once.
         remarks: What the selection metric leaves out on the validation split.
     """
 
@@ -55,6 +61,7 @@ class Opened:
     task: Task
     loss: Offer[LossSpec]
     augment: Offer[AugmentationSpec] | None
+    decoded: DecodedCache
     readers: tuple[ReaderSpec, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -71,6 +78,9 @@ def open_request(
     registry: Registry,
     given: DataSource = None,
     network: OwnNetwork | None = None,
+    *,
+    device: torch.device,
+    reporter: Reporter,
 ) -> Opened:
     """Find the backbone, the strategy and the head, then open the data: the cheapest checks come first.
 
@@ -79,6 +89,8 @@ def open_request(
         registry: The plugins.
         given: The data in memory, if the request names such.
         network: The user's own network, instead of a name.
+        device: The device for training.
+        reporter: Receives progress.
 
     Raises:
         ZooError: A name is unknown, an option does not apply, or the data cannot be read.
@@ -96,7 +108,8 @@ def open_request(
         find_metric(requested.metric, *tasks, registry=registry)
     if requested.loss:
         find_loss(requested.loss, *tasks, registry=registry)
-    splits = open_requested(request, modality_of(resolved.spec), tasks, given)
+    decoded = decoded_cache(request, resolved, strategy, registry, device=device, reporter=reporter)
+    splits = open_requested(request, modality_of(resolved.spec), tasks, given, decoded)
     task = _task_of(splits, tasks, requested, registry)
     assert splits.val is not None
     assert splits.val.labels is not None
@@ -108,6 +121,7 @@ def open_request(
         task=task,
         loss=find_loss(requested.loss or task.usual_loss, task, registry=registry),
         augment=augment,
+        decoded=decoded,
         readers=tuple(plugin_readers(request.data)),
         remarks=require_defined(task, splits.val.labels, splits.classes),
     )

@@ -38,7 +38,14 @@ def prepare(
     part = options.parts.part
     # The other processes find in the cache what the first has read.
     with part("data"), accelerator.main_process_first():
-        opened = open_request(request, options.registry, options.data, options.network)
+        opened = open_request(
+            request,
+            options.registry,
+            options.data,
+            options.network,
+            device=accelerator.device,
+            reporter=options.reporter,
+        )
     with part("network"):
         start = build_start(request, opened, options)
     with part("plan"):

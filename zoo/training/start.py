@@ -27,6 +27,7 @@ from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.system.tensors.seeds import seed_devices
 from zoo.training.opened import Opened
+from zoo.training.requested_weights import for_weights, weights_name
 from zoo.training.run_options import RunOptions
 from zoo.weights.adapter_kinds import ADAPTERS
 from zoo.weights.find_adapter import ADAPTER, find_kind
@@ -112,16 +113,6 @@ def _default_recipe(
     if solver == "adamw":
         default = replace(default, head_solver=solver)
     return default if pretrained or not splits.epochs else replace(default, epochs=splits.epochs)
-
-
-def weights_name(resolved: Resolved, weights: str) -> str:
-    """The requested weights; an explicit request takes precedence over the tag in the name."""
-    return resolved.weights if weights == "auto" else weights
-
-
-def for_weights(spec: BackboneSpec, weights: Weights | None) -> BackboneSpec:
-    """The spec with the input format that these weights were trained with."""
-    return replace(spec, input=weights.input) if weights and weights.input else spec
 
 
 def _fetched(

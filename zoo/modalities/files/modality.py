@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
-    from zoo.data.examined import Examined
+    from zoo.data.examined import Examined, Keeps
     from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
@@ -196,7 +196,7 @@ class FileModality(FileFunctions, DefaultsOfFiles):
 
         return holds_files_of(self, table, column)
 
-    def examine(self, inputs: Inputs) -> Examined:
+    def examine(self, inputs: Inputs, keep: Keeps | None = None) -> Examined:
         """Read every file once, the only way to find all damaged ones."""
         from zoo.modalities.files.reading import examine
 

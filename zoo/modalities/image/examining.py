@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import math
 import zlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -13,11 +14,12 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from zoo.data.examined import Examined, Hashes
+from zoo.data.examined import Examined, Hashes, Keeps
 from zoo.data.sequences import Inputs, Raw
 from zoo.errors import BadFilesError
 from zoo.modalities.image.arrays import FoundArray, grey, is_array, is_npy, is_tiff
-from zoo.modalities.image.bit_depth import is_deep
+from zoo.modalities.image.bit_depth import OVERSAMPLING, is_deep
+from zoo.modalities.image.decoded import DecodedImage, ImageDecoding
 from zoo.modalities.image.perceptual_hash import SIDE, hashes_of
 from zoo.modalities.image.reading import (
     RESIZABLE,
@@ -25,15 +27,19 @@ from zoo.modalities.image.reading import (
     content_of,
     found_in,
     read_image,
+    read_opened,
     reason_of,
     reduce_jpeg,
+    sizes_alike,
     upright,
     with_opened,
 )
 from zoo.modalities.image.traits import TRAITS, Traits, note_array, note_traits, note_values
+from zoo.system.processor import usable_cores
 
 _TASK = 32  # images that a thread examines at a time
 
+_AS_LOADED = frozenset(("JPEG", "PNG", "BMP"))  # looking for other frames moves within the others
 
 _VERSION = 1  # of the digests, hashes and traits; raise it when any of them changes
 
@@ -43,16 +49,20 @@ def examiner() -> str:
     return f"image {_VERSION}.{zlib.crc32(repr(TRAITS.descr).encode()):x}, Pillow {PIL.__version__}"
 
 
-def examine(inputs: Inputs) -> Examined:
-    """Decode every image once, and find unreadable ones.
+def examine(inputs: Inputs, keep: Keeps | None = None) -> Examined:
+    """Read every image once, and find unreadable ones.
 
     Only decoding finds every damaged file. JPEGs are decoded at an eighth of their size, which
     reads the whole file but skips most of the arithmetic. Decoders release the GIL, so threads use
     all cores.
+
+    Args:
+        inputs: Images.
+        keep: Takes the images at the size that training needs, from the same bytes.
     """
     starts = range(0, len(inputs), _TASK)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        tasks = list(pool.map(lambda start: _examine_some(inputs, start), starts))
+    with ThreadPoolExecutor(max_workers=math.ceil(usable_cores())) as pool:
+        tasks = list(pool.map(lambda start: _examine_some(inputs, start, keep), starts))
     hashes = np.concatenate([np.zeros((0, 4), dtype=np.uint64), *(task.hashes for task in tasks)])
     digests = [digest for task in tasks for digest in task.digests]
     return Examined(
@@ -73,12 +83,12 @@ class _Task(NamedTuple):
     reasons: dict[int, str]
 
 
-def _examine_some(inputs: Inputs, start: int) -> _Task:
+def _examine_some(inputs: Inputs, start: int, keep: Keeps | None) -> _Task:
     wanted = range(start, min(start + _TASK, len(inputs)))
     thumbnails = np.zeros((len(wanted), SIDE, SIDE), dtype=np.uint8)
     traits = np.zeros(len(wanted), dtype=TRAITS)
     found = [
-        _examine(inputs[i], inputs.name(i), thumbnails[place], traits[place : place + 1])
+        _examine(inputs[i], inputs.name(i), thumbnails[place], traits[place : place + 1], keep)
         for place, i in enumerate(wanted)
     ]
     reasons = {i: reason for i, (_, reason) in zip(wanted, found, strict=True) if reason}
@@ -86,7 +96,7 @@ def _examine_some(inputs: Inputs, start: int) -> _Task:
 
 
 def _examine(
-    raw: Raw, name: str, thumbnail: NDArray[np.uint8], traits: Traits
+    raw: Raw, name: str, thumbnail: NDArray[np.uint8], traits: Traits, keep: Keeps | None
 ) -> tuple[bytes, str]:
     """Digest of a file and why it is unreadable; fills ``thumbnail`` and ``traits`` if it is not."""
     assert not isinstance(raw, tuple)
@@ -112,15 +122,48 @@ def _examine(
             _note(found, thumbnail, traits)
             return digest, ""
 
-    def look(image: Image.Image) -> None:
+    decodings: Sequence[ImageDecoding] = () if keep is None else keep.wanted(digest)
+
+    def look(image: Image.Image) -> list[DecodedImage]:
+        alike = [sizes_alike(image, decoding.size) for decoding in decodings]
         reduce_jpeg(image, SIDE)
         _note(image, thumbnail, traits)
+        return list(_kept(image, alike, decodings, content, name))
 
     try:
-        with_opened(content, look)
+        kept = with_opened(content, look)
     except Exception as error:  # as in read_image
         return digest, reason_of(error, name)
+    for each in kept:
+        assert keep is not None
+        keep.add(digest, each)
     return digest, ""
+
+
+def _kept(
+    image: Image.Image,
+    alike: Sequence[tuple[int, int]],
+    decodings: Sequence[ImageDecoding],
+    content: bytes,
+    name: str,
+) -> Iterator[DecodedImage]:
+    """The image as ``decodings`` decode it; one image where several decode it alike.
+
+    Args:
+        image: Decoded at no less than :data:`SIDE`.
+        alike: For each decoding, the sizes to which the image is decoded alike.
+        decodings: See :class:`zoo.modalities.image.decoded.ImageDecoding`.
+        content: The bytes of the file.
+        name: Its name.
+    """
+    for place, (decoding, (lowest, highest)) in enumerate(zip(decodings, alike, strict=True)):
+        deep = is_deep(image)
+        if (lowest, highest) in alike[:place] or (deep and not decoding.values):
+            continue
+        if image.format in _AS_LOADED and not deep and lowest <= SIDE // OVERSAMPLING <= highest:
+            yield decoding.of(read_opened(image, decoding.size, name, ()), lowest, highest)
+        else:
+            yield decoding.decoded(content, name)
 
 
 def _examine_object(

@@ -71,19 +71,42 @@ def fitted(
             hint="Remove --range to estimate it from the images, or use other values.",
         )
     spec = replace(spec, input=measured(spec.image_input, splits.train) or spec.input)
-    size = _size(spec, asked["image_size"], splits, pretrained=pretrained)
+    size = _size(spec, asked["image_size"], splits.image_size, pretrained=pretrained)
     return spec.with_input(size=size) if size else spec
 
 
+def expected(spec: BackboneSpec, asked: Mapping[str, Any], *, pretrained: bool) -> BackboneSpec:
+    """The spec with size, channels, resizing and value range, as far as known before the data is.
+
+    Raises:
+        UsageError: The network does not support the size.
+    """
+    square = SQUARES[asked["resize"]] if asked["resize"] else {}
+    size = _size(spec, asked["image_size"], None, pretrained=pretrained)
+    return spec.with_input(
+        value_range=tuple(asked["value_range"] or ()),
+        channels=asked.get("channels") or spec.image_input.channels,
+        size=size or spec.image_input.size,
+        **square,
+    )
+
+
 def _size(
-    spec: BackboneSpec, wanted: int | None, splits: Splits, *, pretrained: bool
+    spec: BackboneSpec, wanted: int | None, suits: int | None, *, pretrained: bool
 ) -> int | None:
-    """Height and width in pixels; ``None`` for those of the spec."""
+    """Height and width in pixels; ``None`` for those of the spec.
+
+    Args:
+        spec: The network's.
+        wanted: As the user asks for it.
+        suits: What suits the demo data.
+        pretrained: Whether training starts from pretrained weights.
+    """
     given: ImageInput = spec.image_input
     if given.fixed_size:
         return wanted
     if wanted is None:
-        small = splits.image_size or (None if pretrained else min(SCRATCH_SIZE, given.size))
+        small = suits or (None if pretrained else min(SCRATCH_SIZE, given.size))
         return given.fitting(small) if small else None
     if wanted != (fit := given.fitting(wanted)):
         steps = f" in steps of {given.multiple_of}" if given.multiple_of > 1 else ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
-    from zoo.data.examined import Examined, Flags, Hashes
+    from zoo.data.examined import Examined, Flags, Hashes, Keeps
     from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
@@ -228,6 +228,16 @@ class ImageModality(DefaultsOfFiles):
 
         return ImagePlacing(spec.image_input)
 
+    def decodings(
+        self, spec: BackboneSpec, asked: Mapping[str, Any], *, pretrained: bool
+    ) -> Sequence[Decoding]:
+        """As for RGB images of 8 bits."""
+        from zoo.modalities.image.fitting import expected
+
+        likely = expected(spec, asked, pretrained=pretrained)
+        found = [self.decoding(likely, train=train) for train in (True, False)]
+        return [each for each in found if each is not None]
+
     # -- for data sources ----------------------------------------------------------------------
 
     @property
@@ -256,11 +266,11 @@ class ImageModality(DefaultsOfFiles):
 
         return examiner()
 
-    def examine(self, inputs: Inputs) -> Examined:
+    def examine(self, inputs: Inputs, keep: Keeps | None = None) -> Examined:
         """Decode every image once, the only way to find all damaged files."""
         from zoo.modalities.image.examining import examine
 
-        return examine(inputs)
+        return examine(inputs, keep)
 
     def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
         """By perceptual hashes, mirrored or not."""

@@ -23,7 +23,7 @@ from zoo.modalities.batches import BatchOptions
 from zoo.modalities.image.augmenting import BatchAugment
 from zoo.modalities.image.bit_depth import OVERSAMPLING
 from zoo.modalities.image.boxes import Boxes, Integers, plain_boxes, random_boxes
-from zoo.modalities.image.decoded import estimated_bytes
+from zoo.modalities.image.decoded import ImageDecoding
 from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.resampling import FILTERS, on_device, resample
 from zoo.modalities.image.transforms import RGB
@@ -220,7 +220,8 @@ class ImagePlacing:
 
     def estimated_bytes(self, train: Samples, val: Samples) -> int:
         """Of the decoded training images, and the prepared validation images."""
-        return estimated_bytes(train, self.given.size) + len(val) * 3 * self.given.size**2
+        decoded = ImageDecoding(self.given.size).estimated_bytes(train)
+        return decoded + len(val) * 3 * self.given.size**2
 
     def placed(
         self, samples: Samples, device: torch.device, *, on_host: bool, advance: Callable[[], None]

@@ -70,6 +70,9 @@ MAX_FILE_BYTES = 2**30
 RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
 """Modes that can be resized before conversion to RGB."""
 
+LARGEST = 2**31 - 1
+"""Every size that is asked for is at most this, in pixels."""
+
 _STRIP = 2**22  # pixels composited on white at a time
 
 _MAY_BE_ARRAYS = frozenset((".npy", ".tif", ".tiff"))
@@ -120,12 +123,12 @@ def read_image(
             hint="Train with --channels N to use all of them.",
         )
     if isinstance(found, Image.Image):
-        return _read(found, size, path, values, traits)
+        return read_opened(found, size, path, values, traits)
 
     def read(image: Image.Image) -> Image.Image:
         if size is not None:
             reduce_jpeg(image, OVERSAMPLING * size)
-        return _read(image, size, path, values, traits)
+        return read_opened(image, size, path, values, traits)
 
     return opened_as(found, read, path)
 
@@ -220,12 +223,12 @@ def _is_beyond_pillow(content: bytes) -> bool:
         return False
 
 
-def _read(
+def read_opened(
     image: Image.Image,
     size: int | None,
     name: str,
     values: ValueRange | Literal["own"],
-    traits: Traits | None,
+    traits: Traits | None = None,
 ) -> Image.Image:
     """:func:`read_image` for an open image."""
     if SCALED in image.info:
@@ -303,6 +306,25 @@ def reduce_jpeg(image: Image.Image, size: int) -> None:
     """Have a JPEG decoded at a half, a quarter or an eighth, but no smaller than ``size``."""
     if image.format == "JPEG":
         image.draft(None, (size, size))
+
+
+def sizes_alike(image: Image.Image, size: int) -> tuple[int, int]:
+    """The least and the largest size to which :func:`read_image` decodes an image alike.
+
+    Args:
+        image: As it was opened.
+        size: One of these sizes.
+    """
+    if is_deep(image):
+        return size, size
+    if image.format != "JPEG":
+        return 0, LARGEST
+    shorter = min(image.size)
+    reduction = next((each for each in (8, 4, 2) if shorter >= OVERSAMPLING * size * each), 1)
+    return (
+        0 if reduction == 8 else shorter // (2 * OVERSAMPLING * reduction) + 1,
+        LARGEST if reduction == 1 else shorter // (OVERSAMPLING * reduction),
+    )
 
 
 def upright(image: Image.Image) -> Image.Image:

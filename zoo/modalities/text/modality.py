@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
-    from zoo.data.examined import Examined, Flags
+    from zoo.data.examined import Examined, Flags, Keeps
     from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
@@ -245,7 +245,7 @@ class TextModality(Defaults):
 
         return texts_in(table, columns, rows)
 
-    def examine(self, inputs: Inputs) -> Examined:
+    def examine(self, inputs: Inputs, keep: Keeps | None = None) -> Examined:
         """Find duplicates, ignoring case, white space and Unicode form."""
         from zoo.modalities.text.contents import examine_texts
 

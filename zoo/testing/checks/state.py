@@ -21,7 +21,7 @@ from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.testing.checks.base import NotApplicable, assert_same, check, copied, small_batch
-from zoo.training.start import for_weights
+from zoo.training.requested_weights import for_weights
 from zoo.weights.find import file_sha256
 from zoo.weights.loading.build import build
 from zoo.weights.local_weights import LocalWeights
