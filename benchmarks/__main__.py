@@ -1,20 +1,20 @@
 """Compare the speed of zoo with other libraries: ``python -m benchmarks``.
 
-All libraries use the same data, backbone, initial weights, batch size and number of epochs. They run in
-turn on the same machine, each run in a new process. Each result is saved immediately and not measured
-again, so an interrupted benchmark can be continued.
+All libraries use the same data, backbone, initial weights and number of epochs. They run in turn on the
+same machine, each run in a new process. Each result is saved immediately and not measured again, so an
+interrupted benchmark can be continued.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,37 +23,44 @@ import click
 import torch
 from filelock import FileLock, Timeout
 
-from benchmarks.report import Result, machine, measure_once, provenance, read_results, update_readme
-from benchmarks.speed.cases import CASES, GPU_CASES, Case, Library
+from benchmarks.machine import kind
+from benchmarks.report import Result, provenance, read_results, update_section
+from benchmarks.speed.budget import Budget, expected_seconds, fitting
+from benchmarks.speed.cases import CASES, Case
+from benchmarks.speed.gpu import utilisation
+from benchmarks.speed.gpu_cases import GPU_CASES
 from benchmarks.speed.inputs import Inputs
-from benchmarks.speed.measuring import MEMORY, RunFailed, measure
-from benchmarks.speed.table import mismatches, tables
+from benchmarks.speed.measuring import MEMORY, ROOT
+from benchmarks.speed.running import Measurement, Runner, measurements
+from benchmarks.speed.table import mismatches, not_measured, tables
 from zoo.system.paths import cache_folder
 
-RESULTS = Path(__file__).with_name("speed.jsonl")
+RESULTS = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One process to measure: a library on a case, in round ``repeat``."""
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
 
-    case: Case
-    library: Library
-    repeat: int
+    only: str | None
+    peers: str | None
+    repeats: int | None
+    epochs: int | None
+    limit: int | None
+    gpu: bool
+    minutes: float | None
+    device: str
+    image_size: int | None
+    data: Path
+    work: Path | None
+    results: Path | None
+    write: bool
 
-    def key(self, limit: int | None) -> dict[str, Any]:
-        """Fields that identify the result of this measurement."""
-        return {"by": self.library.name, "repeat": self.repeat, **_key(self.case, limit)}
-
-
-def _key(case: Case, limit: int | None) -> dict[str, Any]:
-    return {
-        "case": case.name,
-        "epochs": case.epochs,
-        "samples": case.samples,
-        "limit": limit,
-        "machine": machine(),
-    }
+    @property
+    def trial(self) -> bool:
+        """Whether the results do not belong on the page."""
+        changed = (self.limit, self.epochs, self.image_size)
+        return any(changed) or (self.gpu and self.device == "cpu")
 
 
 @click.command()
@@ -66,6 +73,17 @@ def _key(case: Case, limit: int | None) -> dict[str, Any]:
 @click.option("--limit", type=int, help="Maximum number of training samples, for a trial run.")
 @click.option("--gpu", is_flag=True, help="Run the cases for a CUDA GPU instead.")
 @click.option(
+    "--minutes", type=float, help="With --gpu: measure what fits, the most important first."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cuda", "cpu"]),
+    default="cuda",
+    show_default=True,
+    help="With --gpu: cpu is a trial run.",
+)
+@click.option("--image-size", type=int, help="With --gpu: pixels or tokens, for a trial run.")
+@click.option(
     "--data",
     default="../shared/data",
     show_default=True,
@@ -74,70 +92,81 @@ def _key(case: Case, limit: int | None) -> dict[str, Any]:
 )
 @click.option("--work", type=click.Path(path_type=Path), help="Folder for generated inputs.")
 @click.option(
-    "--results", default=RESULTS, type=click.Path(path_type=Path), help="File for results."
+    "--results",
+    type=click.Path(path_type=Path),
+    help="File for results; default: speed-KIND.jsonl, for this kind of machine.",
 )
 @click.option("--write/--no-write", default=True, help="Whether to update README.md.")
-def main(
-    only: str | None,
-    peers: str | None,
-    repeats: int | None,
-    epochs: int | None,
-    limit: int | None,
-    gpu: bool,
-    data: Path,
-    work: Path | None,
-    results: Path,
-    write: bool,
-) -> None:
+def main(**values: Any) -> None:
     """Compare zoo with other libraries. Results already saved are not measured again.
 
-    A trial run with --limit or --epochs does not update README.md.
+    A trial run (--limit, --epochs, --image-size, --device cpu) does not update README.md.
     """
-    if gpu and not torch.cuda.is_available():
-        raise click.UsageError("--gpu requires a CUDA GPU; torch found none")
-    work = (work or cache_folder() / "benchmarks").absolute()
-    all_cases = GPU_CASES if gpu else CASES
-    cases = [
-        _overridden(case, epochs, limit)
-        for case in _selected(only, {case.name: case for case in all_cases})
-    ]
-    known = {library.peer: library.peer for case in all_cases for library in case.peers}
-    selected = {"zoo", *_selected(peers, known)}
+    options = Options(**values)
+    budget = Budget(options.minutes)
+    device = options.device if options.gpu else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.UsageError(
+            "--gpu requires a CUDA GPU, and torch found none; try: --device cpu --limit 64"
+        )
+    if options.minutes is not None and not options.gpu:
+        raise click.UsageError("--minutes requires --gpu")
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    all_cases = _cases(options, budget)
+    cases = _selected(options.only, {case.name: case for case in all_cases})
+    peers = {library.peer: library.peer for case in all_cases for library in case.libraries}
+    selected = {"zoo", *_selected(options.peers, peers)}
     missing = _missing(cases, selected)
-    plan = list(_measurements(cases, selected, missing, repeats))
-    done = read_results(results)
-    pending = [item for item in plan if not _is_done(item.key(limit), done)]
-    minutes = sum(_expected_seconds(item) for item in pending) / 60
-    click.echo(
-        f"{len(pending)} of {len(plan)} runs to measure: about {minutes:.0f} minutes on two slow "
-        "cores without other load",
-        err=True,
+    work = (options.work or cache_folder() / "benchmarks").absolute()
+    runner = Runner(
+        inputs=Inputs(options.data.absolute(), work / "inputs", small=options.limit is not None),
+        work=work,
+        results=options.results or RESULTS / f"speed-{kind(device)}.jsonl",
+        device=device,
+        size=options.image_size or 224,
+        limit=options.limit,
+        budget=budget,
     )
-    inputs = Inputs(data.absolute(), work / "inputs", small=limit is not None)
+    plan = list(measurements(cases, selected, missing, options.repeats))
+    pending = [item for item in plan if not runner.done(item)]
+    minutes = sum(_expected(item, options.gpu) for item in pending) / 60
+    click.echo(
+        f"{len(pending)} of {len(plan)} runs to measure: about {minutes:.0f} minutes", err=True
+    )
     with _locked(work):
-        failed = _measure_all(pending, inputs, work, results, limit)
+        reasons = runner.measure_all(pending)
+        trace = _trace(runner, cases) if options.gpu else None
         shutil.rmtree(work / "cache", ignore_errors=True)
-    reported = [_overridden(case, epochs, limit) for case in all_cases]
-    current = _current(reported, read_results(results), limit)
-    text = _text(reported, current, missing, failed, gpu)
+    text = _text(all_cases, runner, missing, reasons, options.gpu, trace)
     print(text)
-    if write and limit is None and epochs is None:
-        update_readme("speed of a GPU" if gpu else "speed", text)
-    if failed:
+    if options.write and not options.trial:
+        update_section("speed", text, device)
+    if any(reason != "no time left" for reason in reasons.values()):
         sys.exit(1)
 
 
-def _selected(requested: str | None, known: dict[str, Any]) -> list[Any]:
+def _cases(options: Options, budget: Budget) -> Sequence[Case]:
+    """The cases with the number of samples and epochs of this command."""
+    cases: Sequence[Case] = GPU_CASES if options.gpu else CASES
+    if options.gpu and options.minutes is not None:
+        cases = fitting(cases, budget.left())
+    return [
+        replace(
+            case,
+            epochs=options.epochs or case.epochs,
+            samples=min(case.samples, options.limit) if options.limit else case.samples,
+        )
+        for case in cases
+    ]
+
+
+def _selected(requested: str | None, known: Mapping[str, Any]) -> list[Any]:
     """The values of comma-separated names; all values by default."""
     names = [name.strip() for name in requested.split(",")] if requested else list(known)
     if unknown := [name for name in names if name not in known]:
         raise click.BadParameter(f"unknown: {', '.join(unknown)}; choose from: {', '.join(known)}")
     return [known[name] for name in names]
-
-
-def _overridden(case: Case, epochs: int | None, limit: int | None) -> Case:
-    samples = min(case.samples, limit) if limit else case.samples
-    return replace(case, epochs=epochs or case.epochs, samples=samples)
 
 
 def _missing(cases: Sequence[Case], selected: set[str]) -> list[str]:
@@ -151,31 +180,11 @@ def _missing(cases: Sequence[Case], selected: set[str]) -> list[str]:
     return sorted(name for name in needed if importlib.util.find_spec(name) is None)
 
 
-def _measurements(
-    cases: Sequence[Case], selected: set[str], missing: Sequence[str], repeats: int | None
-) -> Iterator[Measurement]:
-    """All measurements in order: one round of all libraries, then the next round."""
-    pairs = [(case, library) for case in cases for library in case.libraries]
-    for repeat in range(repeats or max(library.repeats for _, library in pairs)):
-        for case, library in pairs:
-            required = repeat < (repeats or library.repeats)
-            if required and library.peer in selected and library.package not in missing:
-                yield Measurement(case, library, repeat)
-
-
-def _is_done(key: dict[str, Any], results: Sequence[Result]) -> bool:
-    return any(key.items() <= result.items() for result in results)
-
-
-def _current(cases: Sequence[Case], results: Sequence[Result], limit: int | None) -> list[Result]:
-    """Results of these cases with their current settings, on this machine."""
-    keys = [_key(case, limit) for case in cases]
-    return [result for result in results if any(key.items() <= result.items() for key in keys)]
-
-
-def _expected_seconds(item: Measurement) -> float:
-    """Expected duration. For a trial run, the time after start-up is scaled to its samples."""
-    full = next(case for case in (*CASES, *GPU_CASES) if case.name == item.case.name)
+def _expected(item: Measurement, gpu: bool) -> float:
+    """Expected duration. On a CPU, for a trial run, the time after start-up is scaled to its samples."""
+    if gpu:
+        return expected_seconds(item.case, item.library)
+    full = next(case for case in CASES if case.name == item.case.name)
     samples, full_samples = item.case.samples * item.case.epochs, full.samples * full.epochs
     startup = min(item.library.seconds, 8)
     scale = samples / full_samples if full_samples else 1
@@ -194,80 +203,67 @@ def _locked(work: Path) -> Iterator[None]:
         raise click.ClickException(message) from error
 
 
-def _measure_all(
-    pending: Sequence[Measurement], inputs: Inputs, work: Path, results: Path, limit: int | None
-) -> list[str]:
-    """Append each result to the file; return messages of failed runs."""
-    failed = []
-    for item in pending:
-        try:
-            measure_once(results, item.key(limit), lambda item=item: _measured(item, inputs, work))  # type: ignore[misc]
-        except RunFailed as error:
-            failed.append(f"{item.case.name}, {item.library.name}: {error}")
-            click.echo(f"failed: {failed[-1]}", err=True)
-    return failed
-
-
-def _measured(item: Measurement, inputs: Inputs, work: Path) -> dict[str, Any]:
-    """Metrics of one run.
-
-    zoo's cache is cleared first, unless the library needs a warm cache: then the cache of the previous
-    run is used, or filled by an extra run that is not measured.
-    """
-    case, library = item.case, item.library
-    cache = work / "cache" / f"{case.name}-{item.repeat}"
-    environment = os.environ | {
-        "ZOO_CACHE": str(cache),
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_CACHE": str(work / "cache" / "datasets"),
-    }
-    output = work / "run"
-    values: dict[str, Any] = {"seed": item.repeat, "epochs": case.epochs, "output": output}
-    if case.data:
-        values["data"] = inputs.data(case.data, round(case.samples * library.samples))
-    if case.start:
-        values["start"] = inputs.start(case.start)
-    arguments = [argument.format(**values) for argument in shlex.split(library.command)]
-    command = [sys.executable, *arguments]
-    shutil.rmtree(output, ignore_errors=True)
-    if not library.warm:
-        shutil.rmtree(cache, ignore_errors=True)
-    elif not cache.exists():
-        measure(command, environment)
-        shutil.rmtree(output, ignore_errors=True)
-    return measure(command, environment) | _counts(output)
-
-
-def _counts(run: Path) -> dict[str, int]:
-    """Epochs and samples of a zoo run; other libraries print theirs."""
-    if not run.exists():
-        return {}
-    data = json.loads((run / "run.json").read_text(encoding="utf-8"))["data"]
-    epochs = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return {"passes": len(epochs), "trained_on": data["train"], "validated_on": data["val"]}
+def _trace(runner: Runner, cases: Sequence[Case]) -> Path | None:
+    """A file with the operators of zoo's steps on ResNet-50, if there is time."""
+    case = next((case for case in cases if case.start == "resnet50" and case.throughput), None)
+    path = runner.results.with_suffix(".trace.txt")
+    limit = runner.budget.left()
+    if case is None or limit < 20 or path.exists():
+        return path if path.exists() else None
+    before, count = (1, 2) if runner.limit else (20, 10)
+    zoo = f"finetune torchvision/resnet50 --strategy full --epochs 20 --image-size {runner.size}"
+    zoo += f" --batch-size {16 if runner.limit else 256} --no-report"
+    inputs = runner.inputs
+    arguments = ["--weights", str(inputs.start("resnet50"))]
+    arguments += ["--data", str(inputs.data("photographs", case.samples))]
+    arguments += ["--output", str(runner.work / "traced")]
+    module = ["-m", "benchmarks.speed.trace", str(path.absolute()), str(before), str(count)]
+    shutil.rmtree(runner.work / "traced", ignore_errors=True)
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            [sys.executable, *module, *shlex.split(zoo), *arguments],
+            cwd=ROOT,
+            timeout=min(limit, 90),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    return path if path.exists() else None
 
 
 def _text(
     cases: Sequence[Case],
-    results: Sequence[Result],
+    runner: Runner,
     missing: Sequence[str],
-    failed: Sequence[str],
+    reasons: Mapping[tuple[str, str], str],
     gpu: bool,
+    trace: Path | None,
 ) -> str:
+    settings = [runner.settings(case) for case in cases]
+    results: list[Result] = [
+        result
+        for result in read_results(runner.results)
+        if any(key.items() <= result.items() for key in settings)
+    ]
     notes = [f"Skipped, not installed: {', '.join(missing)}."] if missing else []
-    notes += [f"Failed: {message}" for message in failed] + mismatches(cases, results)
+    notes += mismatches(cases, results)
+    notes += (
+        ["\n".join(f"- {line}" for line in lost)]
+        if (lost := not_measured(cases, results, reasons))
+        else []
+    )
     if gpu:
-        from benchmarks.speed.gpu import utilisation
-
-        notes.insert(0, utilisation(cases, results))
-    memory = f"Memory is the peak {MEMORY} of the process and its children."
+        notes.insert(0, utilisation(cases, results, runner.device, runner.size))
+        notes += (
+            [f"Operators of zoo's steps: {trace.name}."] if trace else ["No trace of zoo's steps."]
+        )
     return "\n\n".join(
         [
-            tables(cases, results),
+            tables(cases, results, kind(runner.device), steady=gpu),
             *notes,
             "Medians, with minimum and maximum in brackets; accuracy is mean ± standard deviation over "
-            f"seeds. {memory}",
-            provenance(),
+            f"seeds. Memory is the peak {MEMORY} of the process and its children.",
+            provenance(device=runner.device),
         ]
     )
 

@@ -22,7 +22,7 @@ from unittest.mock import patch
 import click
 
 import zoo
-from benchmarks.report import provenance, table, update_readme
+from benchmarks.report import provenance, table, update_section
 from zoo.engine.progress import Quiet
 
 
@@ -83,7 +83,7 @@ def main(data: Path, samples: int, epochs: int, rounds: int, image_size: int) ->
         f"{image_size} pixels, one view per image, one thread. {provenance('frozen_stages')}"
     )
     print(text)
-    update_readme("frozen stages", text)
+    update_section("frozen stages", text)
 
 
 def _row(case: PartlyFrozen, seconds: Sequence[tuple[float, ...]]) -> list[str]:

@@ -1,6 +1,6 @@
 """Agreement of the ranking of ``zoo recommend`` with accuracy after fine-tuning.
 
-Ten classes of photographs are split into two halves, A and B, as in :mod:`benchmarks.transfer`. Two
+Ten classes of photographs are split into two halves, A and B, as in :mod:`benchmarks.halves`. Two
 networks are pretrained on A, or on two of its classes, for different numbers of epochs and registered as
 by ``zoo add``; both networks with random weights are candidates too. All candidates are ranked on B's
 training images, then fully fine-tuned on them with the same learning rate. Agreement is Kendall's tau-b
@@ -10,24 +10,29 @@ validation images; accuracy is measured on test images, which are not used other
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
 from scipy.stats import kendalltau
 
 import zoo
+from benchmarks.halves import (
+    SAME,
+    Plan,
+    lay_out,
+    own_registry,
+    photographs,
+    quietly,
+    shrink,
+    test_accuracy,
+)
 from benchmarks.report import percent, provenance, table, update_readme
-from benchmarks.transfer import SAME, Plan, lay_out, photographs, shrink
-from zoo.engine.progress import Quiet
 from zoo.ranking.results import Ranked
 from zoo.registry.publishing import publish
 
@@ -96,14 +101,11 @@ def main(source: Path, seeds: str, shots: int, epochs: int, image_size: int, wri
     """Compare the ranking of zoo recommend with accuracy after fine-tuning."""
     torch.set_num_threads(1)  # a second thread does not speed up such small networks
     all_seeds, began = [int(seed) for seed in seeds.split(",")], time.monotonic()
-    with tempfile.TemporaryDirectory() as work:
-        # Keep the user's registry.toml and cache unchanged.
-        os.environ["XDG_CONFIG_HOME"] = os.path.join(work, "config")
-        os.environ["ZOO_CACHE"] = os.path.join(work, "cache")
+    with own_registry() as work:
         plan = Plan(
             backbone="",
             source=source,
-            work=Path(work),
+            work=work,
             shots=shots,
             first_epochs=0,
             epochs=epochs,
@@ -141,7 +143,7 @@ def pretrain(plan: Plan, candidate: Pretraining, a: Path) -> None:
         weights="none",
         epochs=candidate.epochs,
         output=plan.work / "runs" / candidate.name,
-        **_common(plan, seed=0),
+        **quietly(plan, seed=0),
     )
     publish(candidate.name, run.folder, registry=zoo.Registry.discover())
     click.echo(f"{run.metrics['accuracy']:.4f} on A  {candidate.title}", err=True)
@@ -164,15 +166,11 @@ def tune(plan: Plan, candidate: Pretraining, b: Path, seed: int) -> float:
         epochs=plan.epochs,
         output=plan.work / "runs" / f"{candidate.name}-b-{seed}",
         **SAME,
-        **_common(plan, seed),
+        **quietly(plan, seed),
     )
-    accuracy = run.evaluate(b, split="test", workers=0)["test"].metrics["accuracy"]
+    accuracy = test_accuracy(run, b)
     click.echo(f"{accuracy:.4f} on B, seed {seed}  {candidate.title}", err=True)
-    return float(accuracy)
-
-
-def _common(plan: Plan, seed: int) -> dict[str, Any]:
-    return {"image_size": plan.image_size, "seed": seed, "workers": 0, "reporter": Quiet()}
+    return accuracy
 
 
 def report(

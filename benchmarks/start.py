@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 import zoo
-from benchmarks.report import provenance, table, update_readme
+from benchmarks.report import provenance, table, update_section
 from zoo.engine.progress import Quiet
 
 FIRST_STEP = """
@@ -54,7 +54,7 @@ def main(rounds: int) -> None:
     columns = ("command", "CPU time, s", "times import torch", "target")
     text = f"{table(columns, rows)}\n\n{provenance('start')}"
     print(text)
-    update_readme("start", text)
+    update_section("start", text)
 
 
 def _commands(folder: Path) -> Mapping[str, tuple[Sequence[str], float]]:

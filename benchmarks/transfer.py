@@ -10,10 +10,6 @@ test images, which are not used otherwise.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import random
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +18,19 @@ from typing import Any
 
 import click
 import torch
-from PIL import Image
 
 import zoo
+from benchmarks.halves import (
+    SAME,
+    Plan,
+    lay_out,
+    own_registry,
+    photographs,
+    quietly,
+    shrink,
+    test_accuracy,
+)
 from benchmarks.report import percent, provenance, table, update_readme
-from zoo.engine.progress import Quiet
 from zoo.registry.publishing import publish
 
 LONGER = 4
@@ -49,9 +53,6 @@ class TrainingVariant:
     options: Mapping[str, Any]
 
 
-SAME: Mapping[str, Any] = {"strategy": "full", "lr": 1e-3, "layer_decay": 1.0}
-"""zoo's defaults for training from scratch, used with pretrained weights too."""
-
 VARIANTS = (
     TrainingVariant(title="from A: full, as from scratch", pretrained=True, options=SAME),
     TrainingVariant(title="from A: two-stage (default)", pretrained=True, options={}),
@@ -62,41 +63,6 @@ VARIANTS = (
         longer=LONGER,
         options=SAME,
     ),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Backbone, data and training settings."""
-
-    backbone: str
-    source: Path
-    work: Path
-    shots: int
-    first_epochs: int
-    epochs: int
-    batch_size: int
-    image_size: int
-
-    @property
-    def halves(self) -> tuple[list[str], list[str]]:
-        """Class names of A and B, alternating in alphabetical order."""
-        names = sorted(path.name for path in (self.source / "train").iterdir() if path.is_dir())
-        return names[::2], names[1::2]
-
-    @property
-    def steps(self) -> int:
-        """Number of optimiser steps on B."""
-        return self.epochs * -(-self.shots * len(self.halves[1]) // self.batch_size)
-
-
-photographs = click.option(
-    "--data",
-    "source",
-    default="../shared/data/clothing",
-    show_default=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with train, val and test, each with a folder per class.",
 )
 
 
@@ -119,10 +85,8 @@ photographs = click.option(
 def main(seeds: str, jobs: int, write: bool, **options: Any) -> None:
     """Compare fine-tuning from another task's run with training from scratch."""
     all_seeds = [int(seed) for seed in seeds.split(",")]
-    with tempfile.TemporaryDirectory() as work:
-        # Keep the user's registry.toml unchanged.
-        os.environ["XDG_CONFIG_HOME"] = os.path.join(work, "config")
-        plan = Plan(work=Path(work), **options)
+    with own_registry() as work:
+        plan = Plan(work=work, **options)
         shrink(plan)
         # One thread per process: small networks do not gain from more, parallel seeds do.
         context = multiprocessing.get_context("spawn")
@@ -134,48 +98,11 @@ def main(seeds: str, jobs: int, write: bool, **options: Any) -> None:
         update_readme(f"transfer {plan.backbone}", text)
 
 
-def shrink(plan: Plan) -> None:
-    """Copy all images at twice the input size of the network, to load them faster."""
-    for path in sorted(plan.source.glob("*/*/*")):
-        if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-            continue
-        target = plan.work / "images" / path.relative_to(plan.source).with_suffix(".jpg")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(path) as image:
-            factor = 2 * plan.image_size / min(image.size)
-            size = (round(image.width * factor), round(image.height * factor))
-            image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(target, quality=95)
-
-
-def lay_out(plan: Plan, seed: int) -> tuple[Path, Path]:
-    """Create the folders of A and B, B with ``plan.shots`` training images per class."""
-    images, folder = plan.work / "images", plan.work / f"seed-{seed}"
-    generator = random.Random(seed)
-    first, second = plan.halves
-    for name in first:
-        for split in ("train", "val", "test"):
-            shutil.copytree(images / split / name, folder / "a" / split / name)
-    for name in second:
-        sampled = generator.sample(sorted((images / "train" / name).iterdir()), plan.shots)
-        target = folder / "b" / "train" / name
-        target.mkdir(parents=True)
-        for path in sampled:
-            shutil.copy(path, target)
-        for split in ("val", "test"):
-            shutil.copytree(images / split / name, folder / "b" / split / name)
-    return folder / "a", folder / "b"
-
-
 def measure(plan: Plan, seed: int) -> dict[str, float]:
     """Accuracy on test images: of the run on A (key ``A``), and of each variant on B, by title."""
     a, b = lay_out(plan, seed)
     runs = a.parent / "runs"
-    common: dict[str, Any] = {
-        "image_size": plan.image_size,
-        "seed": seed,
-        "workers": 0,
-        "reporter": Quiet(),
-    }
+    common = quietly(plan, seed)
     first = zoo.finetune(
         plan.backbone, a, weights="none", epochs=plan.first_epochs, output=runs / "a", **common
     )
@@ -198,7 +125,7 @@ def measure(plan: Plan, seed: int) -> dict[str, float]:
 
 
 def _accuracy(run: zoo.Run, data: Path, seed: int, title: str) -> float:
-    accuracy = run.evaluate(data, split="test", workers=0)["test"].metrics["accuracy"]
+    accuracy = test_accuracy(run, data)
     seconds = run.record["results"]["seconds"]
     click.echo(f"seed {seed}  {accuracy:.4f}  {seconds:4.0f} s  {title}", err=True)
     return accuracy

@@ -6,16 +6,19 @@ the other five classes, because the benchmark also runs offline.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
@@ -45,15 +48,15 @@ class Inputs:
 
         Args:
             kind: ``clothing`` or ``sst2``; or synthetic data: ``generated`` (small images),
-                ``photographs`` (larger images), ``sentences`` (texts of more than 128 tokens).
+                ``photographs`` (larger images of eight classes), ``sentences`` (texts of more than 128 tokens).
             samples: Maximum; there are 600 images of clothing and 6,920 texts of SST-2.
         """
         folder = self._folder / f"{kind}-{samples}"
         make = {
             "clothing": self._clothing,
             "sst2": self._texts,
-            "generated": partial(_generate, side=96),
-            "photographs": partial(_generate, side=256),
+            "generated": _blurred,
+            "photographs": _photographs,
             "sentences": _sentences,
         }[kind]
         return _made(folder, lambda part: make(part, samples))
@@ -63,7 +66,7 @@ class Inputs:
 
         Args:
             backbone: ``resnet18`` (briefly trained on clothing), ``minilm`` (pretrained), or
-                ``resnet50``, ``vit_b_16`` and ``bert`` (random weights).
+                ``resnet50``, ``vit_b_16``, ``bert`` and ``resnet18-random`` (random weights).
         """
         if backbone == "minilm":
             return packaged_model()
@@ -122,8 +125,14 @@ def _made(path: Path, make: Callable[[Path], None]) -> Path:
     return path
 
 
-def network(name: str) -> nn.Module:
-    """A network with random weights: torchvision's with two classes, or BERT-base (``bert``)."""
+def network(name: str, size: int = 224, classes: int = 2) -> nn.Module:
+    """A network with random weights: torchvision's, or BERT-base (``bert``).
+
+    Args:
+        name: ``resnet18``, ``resnet50``, ``vit_b_16`` or ``bert``.
+        size: Image size, to which a ViT is bound.
+        classes: Outputs of torchvision's networks.
+    """
     from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
@@ -133,7 +142,8 @@ def network(name: str) -> nn.Module:
         return BertModel(BertConfig())
     from torchvision import models
 
-    net: nn.Module = models.get_model(name, num_classes=2)
+    bound = {"image_size": size} if name.startswith("vit") else {}
+    net: nn.Module = models.get_model(name, num_classes=classes, **bound)
     return net
 
 
@@ -143,7 +153,7 @@ def _random(name: str, path: Path) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    net = network(name)
+    net = network(name.removesuffix("-random"))
     if name != "bert":
         save_file(net.state_dict(), path)
         return
@@ -154,20 +164,21 @@ def _random(name: str, path: Path) -> None:
 
 
 def _sentences(folder: Path, samples: int) -> None:
-    """Generate texts of 200 random words in two classes."""
+    """Generate texts of 150 words in two classes, which prefer other words."""
     folder.mkdir(parents=True)
     words = np.array(["the", "a", "film", "of", "was", "story", "with", "time", "it", "music"])
+    chances = np.linspace(1.0, 1.6, len(words)) / np.linspace(1.0, 1.6, len(words)).sum()
     for split, count in (("train", samples), ("dev", max(2, samples // 10))):
         generator = np.random.default_rng(len(split))
         rows = [
-            f"{' '.join(generator.choice(words, 200))} {('bad', 'good')[number % 2]}\t{number % 2}\n"
+            f"{' '.join(generator.choice(words, 150, p=chances[:: 1 - 2 * (number % 2)]))}\t{number % 2}\n"
             for number in range(count)
         ]
         write_text(folder / f"{split}.tsv", "".join(["text\tlabel\n", *rows]))
 
 
-def _generate(folder: Path, samples: int, *, side: int) -> None:
-    """Generate images of blurred noise, ``side`` by ``side`` pixels, in two classes."""
+def _blurred(folder: Path, samples: int) -> None:
+    """Generate images of blurred noise, 96 by 96 pixels, in two classes."""
     for split, count in (("train", samples), ("val", max(2, samples // 10))):
         generator = np.random.default_rng(len(split))
         for number in range(count):
@@ -175,4 +186,51 @@ def _generate(folder: Path, samples: int, *, side: int) -> None:
             target.mkdir(parents=True, exist_ok=True)
             pixels = generator.integers(0, 128, (12, 12, 3)) + 127 * (number % 2)
             image = Image.fromarray(pixels.astype(np.uint8))
-            image.resize((side, side)).save(target / f"{number:05}.jpg")
+            image.resize((96, 96)).save(target / f"{number:05}.jpg")
+
+
+SIDE = 256
+"""Height and width of generated photographs."""
+
+
+def _photographs(folder: Path, samples: int) -> None:
+    """Generate images of 256 by 256 pixels in eight classes: a pattern in one of two hues, and noise.
+
+    Mirroring and cropping do not change the class. All processor cores work in parallel.
+    """
+    splits = {"train": samples, "val": max(2, samples // 10)}
+    for split in splits:
+        for name in range(2 * len(_PATTERNS)):
+            (folder / split / f"class-{name}").mkdir(parents=True)
+    pieces = [
+        (folder / split, part)
+        for split, count in splits.items()
+        for part in np.array_split(np.arange(count), min(count, 4 * (os.cpu_count() or 1)))
+    ]
+    # Spawned, as the caller may have threads of torch.
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_photograph, *zip(*pieces, strict=True)))
+
+
+_PATTERNS: Sequence[Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]] = (
+    lambda x, y: np.sin(x),
+    lambda x, y: np.sin(y),
+    lambda x, y: np.sin(x) * np.sin(y),
+    lambda x, y: np.sin(np.hypot(x - 20, y - 20)),
+)
+
+
+def _photograph(folder: Path, numbers: NDArray[np.int64]) -> None:
+    """Write the images with these numbers."""
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
+    for number in numbers:
+        generator = np.random.default_rng([int(number), len(folder.name)])
+        pattern, hue = divmod(int(number) % (2 * len(_PATTERNS)), 2)
+        scale = generator.uniform(0.15, 0.3)
+        waves = _PATTERNS[pattern](scale * x + generator.uniform(0, 6), scale * y)
+        tint = np.array([(1.0, 0.6, 0.3), (0.3, 0.6, 1.0)][hue])
+        coarse = generator.normal(128, 40, (16, 16, 3)).clip(0, 255).astype(np.uint8)
+        pixels = np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE)), dtype=np.float64)
+        pixels = pixels + 30 * waves[..., None] * tint + generator.normal(0, 12, (SIDE, SIDE, 1))
+        image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+        image.save(folder / f"class-{2 * pattern + hue}" / f"{number:05}.jpg")

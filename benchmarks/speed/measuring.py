@@ -24,28 +24,44 @@ ROOT = Path(__file__).parents[2]
 """The project root, working directory of the processes."""
 
 
+NAMES = (
+    "accuracy", "accuracies", "samples_per_second", "steady", "waiting", "epoch_seconds", "passes",
+    "trained_on", "validated_on", "batch_size", "lr", "gpu_memory",
+)  # fmt: skip
+"""Metrics that a process may print."""
+
+
 class RunFailed(Exception):
     """The process failed; the message is the last line of its standard error."""
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+def measure(
+    command: Sequence[str], environment: Mapping[str, str], limit: float | None = None
+) -> dict[str, Any]:
     """Run ``command`` and wait for it.
+
+    Args:
+        command: The program and its arguments.
+        environment: Its environment variables.
+        limit: Seconds after which it is stopped with all that it started; ``None`` for no limit.
 
     Returns:
         ``seconds``, the total time; ``memory``, the peak of the process and its descendants
         together, in bytes; and the metrics it printed as JSON.
 
     Raises:
-        RunFailed: The exit status is not 0.
+        RunFailed: The exit status is not 0, or the limit was reached.
     """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=errors)
         with _MemoryMonitor(process.pid) as monitor:
             try:
-                process.wait()
+                process.wait(limit)
+            except subprocess.TimeoutExpired as error:
+                raise RunFailed(f"stopped after {limit:.0f} s") from error
             finally:
-                process.kill()  # if the benchmark itself is interrupted
+                _end(process)  # if the benchmark itself is interrupted
             seconds = time.perf_counter() - began
         output.seek(0)
         errors.seek(0)
@@ -54,6 +70,17 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> dict[str,
             raise RunFailed(lines[-1] if lines else f"exit status {process.returncode}")
         document = _document(output.read())
     return {"seconds": round(seconds, 3), "memory": monitor.peak, **document}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop the process, if it still runs, and those that it started."""
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        for child in family:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.wait()
 
 
 class _MemoryMonitor:
@@ -97,6 +124,5 @@ def _document(text: str) -> dict[str, Any]:
         with suppress(ValueError):
             found = json.loads(candidate)
             metrics = {**found, **found.get("metrics", {})}
-            names = ("accuracy", "samples_per_second", "passes", "trained_on", "validated_on")
-            return {name: metrics[name] for name in names if name in metrics}
+            return {name: metrics[name] for name in NAMES if name in metrics}
     return {}

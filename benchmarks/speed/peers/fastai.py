@@ -6,11 +6,8 @@ random crops is zoo's, which is also that of fastai's courses.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from benchmarks.speed.peers.common import (
-    BATCH,
-    WORKERS,
+    Settings,
     TrainingTimer,
     options,
     print_result,
@@ -19,7 +16,7 @@ from benchmarks.speed.peers.common import (
 
 
 @options
-def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None:
+def main(settings: Settings) -> None:
     """Train a ResNet-18 on a folder of images."""
     from fastai.vision import all as fastai
     from torchvision import models
@@ -29,29 +26,30 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
             timer.start()
 
         def after_train(self) -> None:
-            timer.stop(len(self.dls.train) * BATCH)  # fastai drops the last incomplete batch
+            timer.stop(len(self.dls.train) * settings.batch)  # drops the last incomplete batch
 
-    fastai.set_seed(seed)
+    fastai.set_seed(settings.seed)
     loaders = fastai.ImageDataLoaders.from_folder(
-        data,
+        settings.data,
         train="train",
         valid="val",
-        bs=BATCH,
-        num_workers=WORKERS,
-        item_tfms=[fastai.RandomResizedCrop(224, min_scale=0.35), fastai.FlipItem()],
+        bs=settings.batch,
+        num_workers=settings.workers,
+        item_tfms=[fastai.RandomResizedCrop(settings.size, min_scale=0.35), fastai.FlipItem()],
         batch_tfms=fastai.Normalize.from_stats(*fastai.imagenet_stats),
     )
     timer = TrainingTimer()
     learner = fastai.vision_learner(
         loaders, models.resnet18, pretrained=False, normalize=False, metrics=fastai.accuracy
     )
-    pretrained = start_from(models.resnet18(num_classes=5), weights)
+    pretrained = start_from(models.resnet18(num_classes=5), settings.weights)
     learner.model[0].load_state_dict(fastai.create_body(pretrained, cut=-2).state_dict())
-    if probe:
+    if settings.probe:
         learner.freeze()
-    learner.fit_one_cycle(epochs, cbs=Timed())
+    learner.fit_one_cycle(settings.epochs, cbs=Timed())
     accuracies = [float(values[-1]) for values in learner.recorder.values]
-    print_result(timer, accuracies, len(loaders.valid_ds))
+    count = len(loaders.valid_ds)
+    print_result(timer, accuracies, count, batch=settings.batch, lr=learner.lr)
 
 
 if __name__ == "__main__":

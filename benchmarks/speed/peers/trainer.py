@@ -1,48 +1,78 @@
-"""Hugging Face's Trainer on texts, padded to 128 tokens or to the longest text of each batch.
+"""Hugging Face's Trainer on texts, padded to the longest text of each batch.
 
-The network is ``AutoModelForSequenceClassification`` with its own pooler. The default learning rate, 5e-5 at
-batch size 8, is doubled for batch size 32; training only the head needs a higher one, 1e-3.
+The network is ``AutoModelForSequenceClassification`` with its own pooler, or, with ``--pooling mean``,
+``AutoModel`` with the mean of the tokens and a linear head, as zoo has it by default. The learning rate is the
+default, 5e-5 at batch size 8, times the square root of the batch size: 1e-4 for 32. A frozen network needs a higher
+one: 1e-3.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
+from torch import Tensor, nn
 
-from benchmarks.speed.peers.common import BATCH, TrainingTimer, freeze, options, print_result
+from benchmarks.speed.peers.common import Settings, TrainingTimer, freeze, options, print_result
 
-LENGTH = 128
+RATE, AT = 5e-5, 8
+"""The Trainer's default learning rate and batch size."""
+
+PROBE_RATE = 1e-3
 
 
-def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool, padded: bool) -> None:
+class MeanPooled(nn.Module):
+    """A text encoder, the mean of its tokens, and a linear head; returns loss and logits."""
+
+    def __init__(self, weights: Path, classes: int) -> None:
+        import transformers
+
+        super().__init__()
+        self.base_model = transformers.AutoModel.from_pretrained(weights, add_pooling_layer=False)
+        self.head = nn.Linear(self.base_model.config.hidden_size, classes)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Loss and logits of a padded batch."""
+        tokens = self.base_model(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(tokens.dtype)
+        logits = self.head((tokens * mask).sum(1) / mask.sum(1))
+        found = {} if labels is None else {"loss": nn.functional.cross_entropy(logits, labels)}
+        return {**found, "logits": logits}
+
+
+def main(settings: Settings, pooling: str) -> None:
     """Train a text encoder on train.tsv, columns text and label, and validate on dev.tsv."""
-    import datasets
     import transformers
 
+    rate = learning_rate(settings)
     with tempfile.TemporaryDirectory() as folder:
-        files = {split: str(data / f"{split}.tsv") for split in ("train", "dev")}
-        texts = datasets.load_dataset(
-            "csv", data_files=files, sep="\t", quoting=3, cache_dir=folder
+        texts, tokenizer = tokenized(settings, folder)
+        transformers.set_seed(settings.seed)  # seeds the head's initial weights
+        classes = len(set(texts["train"]["label"]))
+        net: Any = (
+            MeanPooled(settings.weights, classes)
+            if pooling == "mean"
+            else transformers.AutoModelForSequenceClassification.from_pretrained(
+                settings.weights, num_labels=classes
+            )
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(weights)
-        padding = "max_length" if padded else False
-        texts = texts.map(
-            lambda rows: tokenizer(
-                rows["text"], truncation=True, max_length=LENGTH, padding=padding
-            ),
-            batched=True,
-        )
-        transformers.set_seed(seed)  # seeds the head's initial weights
-        net = transformers.AutoModelForSequenceClassification.from_pretrained(weights, num_labels=2)
-        if probe:
+        if settings.probe:
             freeze(net.base_model)
         timer = TrainingTimer()
         trainer = transformers.Trainer(
             model=net,
-            args=arguments(folder, seed, epochs, 1e-3 if probe else 1e-4),
+            args=arguments(folder, settings, rate),
             train_dataset=texts["train"],
             eval_dataset=texts["dev"],
             data_collator=transformers.DataCollatorWithPadding(tokenizer),
@@ -50,27 +80,46 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool, padded:
             callbacks=[timed(timer, len(texts["train"]))],
         )
         trainer.train()
-    log = trainer.state.log_history
-    accuracies = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
-    print_result(timer, accuracies, len(texts["dev"]))
+    count = len(texts["dev"])
+    print_result(timer, accuracies(trainer), count, batch=settings.batch, lr=rate)
 
 
-def arguments(folder: str, seed: int, epochs: int, rate: float) -> Any:
+def tokenized(settings: Settings, folder: str) -> tuple[Any, Any]:
+    """The texts as token ids, not padded, and the tokenizer."""
+    import datasets
+    import transformers
+
+    files = {split: str(settings.data / f"{split}.tsv") for split in ("train", "dev")}
+    texts = datasets.load_dataset("csv", data_files=files, sep="\t", quoting=3, cache_dir=folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(settings.weights)
+    length = min(settings.size, 128)
+    return texts.map(
+        lambda rows: tokenizer(rows["text"], truncation=True, max_length=length), batched=True
+    ), tokenizer
+
+
+def learning_rate(settings: Settings) -> float:
+    """The Trainer's default, scaled with the square root of the batch size; higher for a probe."""
+    return PROBE_RATE if settings.probe else RATE * math.sqrt(settings.batch / AT)
+
+
+def arguments(folder: str, settings: Settings, rate: float) -> Any:
     """Training arguments; the others have their defaults. Uses bfloat16 on a GPU."""
     import torch
     import transformers
 
     return transformers.TrainingArguments(
         output_dir=folder,
-        seed=seed,
-        num_train_epochs=epochs,
+        seed=settings.seed,
+        num_train_epochs=settings.epochs,
         learning_rate=rate,
-        per_device_train_batch_size=BATCH,
-        per_device_eval_batch_size=BATCH,
+        per_device_train_batch_size=settings.batch,
+        per_device_eval_batch_size=settings.batch,
         eval_strategy="epoch",
         save_strategy="no",
         report_to="none",
         bf16=torch.cuda.is_available(),
+        label_names=["labels"],
     )
 
 
@@ -93,5 +142,12 @@ def accuracy(outputs: Any) -> dict[str, float]:
     return {"accuracy": float((outputs.predictions.argmax(axis=-1) == outputs.label_ids).mean())}
 
 
+def accuracies(trainer: Any) -> list[float]:
+    """Validation accuracy after each epoch."""
+    log = trainer.state.log_history
+    return [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
+
+
 if __name__ == "__main__":
-    options(click.option("--padded", is_flag=True, help="Pad every text to 128 tokens.")(main))()
+    choice = click.Choice(["pooler", "mean"])
+    options(click.option("--pooling", type=choice, default="pooler", help="Pooling.")(main))()

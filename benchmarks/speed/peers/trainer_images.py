@@ -1,25 +1,27 @@
-"""Hugging Face's Trainer on images, with a torchvision network."""
+"""Hugging Face's Trainer on images, with a torchvision network; learning rates as for texts."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from benchmarks.speed.inputs import network
 from benchmarks.speed.peers.common import (
-    WORKERS,
+    Settings,
     TrainingTimer,
+    freeze,
     image_loaders,
     options,
     print_result,
+    start_from,
 )
-from benchmarks.speed.peers.trainer import accuracy, arguments, timed
+from benchmarks.speed.peers.trainer import accuracies, accuracy, arguments, learning_rate, timed
 
 
 class _WithLoss(nn.Module):
@@ -39,40 +41,57 @@ def _collate(samples: Sequence[tuple[Tensor, int]]) -> dict[str, Tensor]:
     return {"pixel_values": torch.stack(images), "labels": torch.tensor(labels)}
 
 
-def main(
-    data: Path, weights: Path, epochs: int, seed: int, probe: bool, network_name: str, workers: int
-) -> None:
-    """Train ``network_name`` on a folder of images."""
-    import transformers
-    from safetensors.torch import load_file
+def main(settings: Settings, share: float) -> None:
+    """Train a network on a folder of images."""
+    timer, rate = TrainingTimer(), learning_rate(settings)
+    found, count = train(settings, timer, share)
+    print_result(timer, found, count, batch=settings.batch, lr=rate)
 
-    if probe:
-        raise click.UsageError("--probe is not supported for images")
-    transformers.set_seed(seed)
-    datasets = {split: loader.dataset for split, loader in image_loaders(data).items()}
-    net = network(network_name)
-    net.load_state_dict(load_file(weights))
-    timer = TrainingTimer()
+
+def train(settings: Settings, timer: TrainingTimer, share: float = 1) -> tuple[list[float], int]:
+    """Accuracy after each epoch, and the number of validation samples.
+
+    Args:
+        settings: Data, network and training.
+        timer: Times the epochs.
+        share: Share of the training samples to train on.
+    """
+    import transformers
+
+    transformers.set_seed(settings.seed)
+    datasets = {split: loader.dataset for split, loader in image_loaders(settings).items()}
+    net = prepared(settings, len(datasets["train"].classes))
+    order = torch.randperm(len(datasets["train"])).tolist()
+    training = Subset(datasets["train"], order[: max(1, round(len(order) * share))])
     with tempfile.TemporaryDirectory() as folder:
-        training_arguments = arguments(folder, seed, epochs, 1e-4)
-        training_arguments.dataloader_num_workers = workers
+        training_arguments = arguments(folder, settings, learning_rate(settings))
+        training_arguments.dataloader_num_workers = settings.workers
         trainer: Any = transformers.Trainer(
             model=_WithLoss(net),
             args=training_arguments,
-            train_dataset=datasets["train"],
+            train_dataset=training,
             eval_dataset=datasets["val"],
             data_collator=_collate,
             compute_metrics=accuracy,
-            callbacks=[timed(timer, len(datasets["train"]))],
+            callbacks=[timed(timer, len(training))],
         )
         trainer.train()
-    log = trainer.state.log_history
-    accuracies = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
-    print_result(timer, accuracies, len(datasets["val"]))
+    return accuracies(trainer), len(datasets["val"])
+
+
+def prepared(settings: Settings, classes: int) -> nn.Module:
+    """The network with the initial weights and a new head, which alone trains with ``--probe``."""
+    net = start_from(network(settings.network, settings.size, classes), settings.weights)
+    if settings.probe:
+        freeze(net)
+        for name, parameter in net.named_parameters():
+            parameter.requires_grad = name.startswith(("fc.", "heads."))
+    return net
 
 
 if __name__ == "__main__":
-    main = click.option("--network", "network_name", required=True)(main)
     options(
-        click.option("--workers", default=WORKERS, help="Number of data-loading processes.")(main)
+        click.option("--share", default=1.0, help="Share of the training samples to train on.")(
+            main
+        )
     )()
