@@ -198,7 +198,7 @@ def _photographs(folder: Path, samples: int) -> None:
 
     Mirroring and cropping do not change the class. All processor cores work in parallel.
     """
-    splits = {"train": samples, "val": max(2, samples // 10)}
+    splits = {"train": samples, "val": max(2 * len(_PATTERNS), samples // 10)}
     for split in splits:
         for name in range(2 * len(_PATTERNS)):
             (folder / split / f"class-{name}").mkdir(parents=True)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 NAMES = (
     "accuracy", "accuracies", "samples_per_second", "steady", "waiting", "epoch_seconds", "passes",
-    "trained_on", "validated_on", "batch_size", "lr", "gpu_memory",
+    "trained_on", "validated_on", "batch_size", "lr", "gpu_memory", "val", "test",
 )  # fmt: skip
 """Metrics that a process may print."""
 

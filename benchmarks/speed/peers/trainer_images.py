@@ -24,7 +24,7 @@ from benchmarks.speed.peers.common import (
 from benchmarks.speed.peers.trainer import accuracies, accuracy, arguments, learning_rate, timed
 
 
-class _WithLoss(nn.Module):
+class WithLoss(nn.Module):
     """Returns loss and logits, as the Trainer requires."""
 
     def __init__(self, net: nn.Module) -> None:
@@ -36,7 +36,7 @@ class _WithLoss(nn.Module):
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
-def _collate(samples: Sequence[tuple[Tensor, int]]) -> dict[str, Tensor]:
+def collate(samples: Sequence[tuple[Tensor, int]]) -> dict[str, Tensor]:
     images, labels = zip(*samples, strict=True)
     return {"pixel_values": torch.stack(images), "labels": torch.tensor(labels)}
 
@@ -67,11 +67,11 @@ def train(settings: Settings, timer: TrainingTimer, share: float = 1) -> tuple[l
         training_arguments = arguments(folder, settings, learning_rate(settings))
         training_arguments.dataloader_num_workers = settings.workers
         trainer: Any = transformers.Trainer(
-            model=_WithLoss(net),
+            model=WithLoss(net),
             args=training_arguments,
             train_dataset=training,
             eval_dataset=datasets["val"],
-            data_collator=_collate,
+            data_collator=collate,
             compute_metrics=accuracy,
             callbacks=[timed(timer, len(training))],
         )
