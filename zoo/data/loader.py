@@ -43,6 +43,8 @@ class BatchReader(Dataset[TensorBatch], ABC):
     Attributes:
         samples: The samples to read.
         lengths: ``(N,)``, the length of each input; ``None`` if all have the same size.
+        widths: The lengths that batches are padded to, ascending; empty if each is padded to its
+            own longest input. With full batches these are all shapes that occur.
         cut: ``(N,)``, which inputs are truncated; empty if inputs cannot be.
         traits_type: The dtype of the traits that batches carry under ``traits``, for
             :attr:`Loader.traits`; ``None`` if they carry none.
@@ -52,6 +54,7 @@ class BatchReader(Dataset[TensorBatch], ABC):
 
     samples: Samples
     lengths: NDArray[np.int64] | None = None
+    widths: tuple[int, ...] = ()
     cut: NDArray[np.bool_] = np.zeros(0, np.bool_)
     traits_type: np.dtype[Any] | None = None
     in_processes: bool = True

@@ -41,6 +41,8 @@ class LoaderFactory:
         augment_on: Where batches are augmented, for :attr:`variation`.
         share: Number of this process, from 0, and of all processes, which share the training
             batches.
+        static: Whether the shapes of training batches should repeat, because code is compiled for
+            them or a GPU computes.
     """
 
     spec: BackboneSpec
@@ -54,6 +56,7 @@ class LoaderFactory:
     pin: bool = False
     augment_on: str = WORKERS
     share: tuple[int, int] = (0, 1)
+    static: bool = False
 
     def plain(self, samples: Samples, reading: Any = None) -> Loader:
         """Every sample once, without augmentation; ``reading`` as of :class:`BatchOptions`."""
@@ -102,6 +105,7 @@ class LoaderFactory:
             augment=self.augment,
             seed=self.seed,
             reading=reading,
+            static_batch=batch_size if shuffle and self.static else 0,
         )
         reader = modality_of(self.spec).batch_reader(samples, self.spec, options)
         # BatchNorm cannot train on a last batch of one sample per process.

@@ -177,6 +177,7 @@ class _Outputs(BatchReader):
 
     def __init__(self, loader: Loader, views: Sequence[_Rows], labels: NDArray[Any]) -> None:
         self.samples = loader.reader.samples
+        self.widths = loader.reader.widths
         self._texts = loader.reader if loader.reader.lengths is not None else None
         self._views = views
         self._labels = labels

@@ -33,6 +33,8 @@ class BatchOptions:
         augment: Further augmentation of training inputs.
         seed: Seed of the augmentation.
         reading: The result of :meth:`zoo.modalities.Modality.reading`, to record unread parts.
+        static_batch: Samples per batch, to pad inputs of different lengths to a few of them only
+            (``widths`` of the reader); 0 pads each batch to its longest.
     """
 
     train: bool = False
@@ -42,6 +44,7 @@ class BatchOptions:
     augment: Offer[AugmentationSpec] | None = None
     seed: int = 0
     reading: Any = None
+    static_batch: int = 0
 
 
 class DecodedWriter(Protocol):

@@ -64,6 +64,7 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
         seed=recipe.seed,
         pin=torch.cuda.is_available(),
         share=(accelerator.process_index, accelerator.num_processes),
+        static=request.compile == "on" or accelerator.device.type != "cpu",
     )
     train, val = splits.train, splits.val
     assert val is not None

@@ -65,6 +65,7 @@ def initial_record(plan: Plan, options: RunOptions, loaders: Dataloaders) -> dic
         "measured_batch": plan.batch and asdict(plan.batch),
         "compile": request.compile,
         "device": plan.device.type,
+        "padded_to": list(loaders.train.reader.widths),
         "placement": loaders.placement and loaders.placement.to_json(),
         "data": _data(plan, options, loaders.notes),
         "evaluation_batch": PLAIN_BATCH,

@@ -1,4 +1,4 @@
-"""Batches of texts: tokenised once, padded to the longest."""
+"""Batches of texts: tokenised once, padded to the longest or to one of a few lengths."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from zoo.data.loader import BatchReader, TensorBatch, labels_of
 from zoo.data.samples import Samples
 from zoo.data.sequences import Pair
 from zoo.modalities.text.tokenization import TextEncoder
+from zoo.modalities.text.widths import choose_widths
 
 _CHUNK = 1_000  # texts that are tokenised at a time
 
@@ -24,12 +25,17 @@ class TextBatches(BatchReader):
     Pairs have ``token_type_ids`` ``(B, T)`` too, if the tokenizer tells the texts of any apart.
     All texts are tokenised once, here. The ids lie in temporary files that are mapped into
     memory, so that RAM does not grow with the data.
+
+    Args:
+        samples: The texts.
+        encoder: Tokenises them.
+        static_batch: As of :class:`zoo.modalities.batches.BatchOptions`.
     """
 
     in_processes = False
     lengths: NDArray[np.int64]
 
-    def __init__(self, samples: Samples, encoder: TextEncoder) -> None:
+    def __init__(self, samples: Samples, encoder: TextEncoder, static_batch: int = 0) -> None:
         self.samples = samples
         self.encoder = encoder
         pairs, lengths, cut = samples.pairs, list[int](), list[bool]()
@@ -49,12 +55,14 @@ class TextBatches(BatchReader):
             self._types = _mapped(types) if pairs else None
         if self._types is not None and not self._types.any():
             self._types = None
+        if static_batch:
+            self.widths = choose_widths(self.lengths, static_batch, encoder.input.max_length)
 
     def read(self, keys: Sequence[Key]) -> TensorBatch:
         indices = [index for _, index in keys]
         ids = self._rows(self._ids, indices)
         types = None if self._types is None else self._rows(self._types, indices)
-        return self.encoder.collate(ids, types) | labels_of(self.samples, indices)
+        return self.encoder.collate(ids, types, self.widths) | labels_of(self.samples, indices)
 
     def _rows(self, mapped: np.ndarray[Any, Any], indices: Sequence[int]) -> list[Any]:
         ends = [(self._ends[i], self.lengths[i]) for i in indices]

@@ -212,7 +212,8 @@ class TextModality(Defaults):
         from zoo.modalities.text.tokenization import TextEncoder
 
         assert options.tokenizer is not None
-        return TextBatches(samples, TextEncoder(options.tokenizer, spec.text_input))
+        encoder = TextEncoder(options.tokenizer, spec.text_input)
+        return TextBatches(samples, encoder, options.static_batch)
 
     # -- for data sources ----------------------------------------------------------------------
 

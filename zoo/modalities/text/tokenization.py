@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.contract.spec import TextInput
 from zoo.data.sequences import Pair
 from zoo.errors import DataError, WeightsError
+from zoo.modalities.text.widths import width_of
 from zoo.system.panics import panics_are_errors
 
 if TYPE_CHECKING:
@@ -142,14 +143,17 @@ class TextEncoder:
             )
 
     def collate(
-        self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
+        self,
+        ids: Sequence[Sequence[int]],
+        types: Sequence[Sequence[int]] | None = None,
+        widths: Sequence[int] = (),
     ) -> dict[str, Tensor]:
         """Pad to a batch of ``(B, T)`` int64 tensors, T the longest sequence.
 
         ``input_ids``, ``attention_mask``, and ``token_type_ids`` (padded with 0) if ``types`` are
-        given.
+        given. With ``widths``, T is the smallest of them that is long enough.
         """
-        longest = max(len(sequence) for sequence in ids)
+        longest = width_of(max(len(sequence) for sequence in ids), widths)
         mask = torch.zeros(len(ids), longest, dtype=torch.int64)
         for row, sequence in enumerate(ids):
             mask[row, : len(sequence)] = 1
