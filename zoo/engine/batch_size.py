@@ -166,9 +166,10 @@ class _Trial:
         return self._clock()
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether a device, or the system, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    full = isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return full or isinstance(error, torch.OutOfMemoryError)
 
 
 def _free() -> None:

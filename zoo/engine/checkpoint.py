@@ -49,6 +49,7 @@ class Progress:
         skipped_in_a_row: How many of the latest steps were.
         total_seconds: Time spent on all epochs so far.
         accumulate: Micro-batches per step.
+        compiled: Which steps ran compiled, and why; see :mod:`zoo.engine.compiler`.
         history: One record per epoch, as in ``metrics.jsonl``.
         best_epoch: Counted over all phases, from 1; 0 for none.
         metrics: The best epoch's metrics.
@@ -68,6 +69,7 @@ class Progress:
     skipped_in_a_row: int = 0
     total_seconds: float = 0.0
     accumulate: int = 1
+    compiled: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     metrics: dict[str, float] = field(default_factory=dict)

@@ -1,23 +1,29 @@
-"""``--compile on``: ``torch.compile`` with its artefacts in zoo's cache and plain error messages.
+"""``torch.compile``, with its artefacts in zoo's cache and plain error messages.
 
 Two things are compiled: the steps of a phase that trains the backbone, and the features of a frozen
 one over the training split. Everything else runs uncompiled, also validation, so that evaluating
 the run later gives the same digits.
+
+Where a network repeats blocks these are compiled, each distinct one once; else the whole network.
+Neither wraps a module, so that the names in its state stay.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo.errors import UsageError
+from zoo.contract.network.recomputing import repeated_blocks
+from zoo.engine.break_even import How
+from zoo.errors import UsageError, first_line
 from zoo.system.environment import variable
 from zoo.system.paths import COMPILED, cache_folder
 from zoo.system.private_folders import require_private
@@ -25,49 +31,118 @@ from zoo.system.tensors.torch_workarounds import headers_in
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
+_SPARE = 16
+"""How often code may be compiled again for other shapes, and for blocks that differ in more than
+the shapes of their parameters, before that is an error."""
+
+TOO_OFTEN = "its code was compiled again too often, for other shapes or parameters"
+"""The reason where torch's limit on recompilations is reached."""
+
 Call = Callable[[Any], Tensor]
 
 
-class Compiler(Protocol):
-    """As :func:`compiled`."""
+def kinds(net: nn.Module) -> tuple[Sequence[nn.Module], int]:
+    """The blocks to compile, and how many of them are distinct; none if that would not pay.
 
-    def __call__(self, call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
-        """``call``, compiled."""
+    Blocks are alike if class, shapes and trained parameters are. There must be two of each on
+    average: a whole network compiles as fast as all its parts, and runs faster.
+    """
+    blocks = repeated_blocks(net)
+    distinct = len({str(described(block)) for block in blocks})
+    return (blocks, distinct) if len(blocks) >= 2 * distinct else ((), 0)
 
 
-def compiled(call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
+def described(net: nn.Module) -> list[object]:
+    """What code that is compiled for ``net`` depends on, beside its inputs."""
+    kind = type(net)
+    return [
+        f"{kind.__module__}.{kind.__qualname__}",
+        [(name, list(p.shape), p.requires_grad) for name, p in net.named_parameters()],
+    ]
+
+
+def compiled(
+    call: Call, net: nn.Module, *, dynamic: bool, frozen: bool = False, how: How = "code"
+) -> Call:
     """``call``, compiled when it first gets an input of a new kind.
+
+    It raises what torch's compiler raises; see :func:`reason_of`.
 
     Args:
         call: A module, or a method of one.
+        net: The module, whose repeated blocks are compiled.
         dynamic: Compile once for all input shapes, rather than once for each.
         frozen: The parameters never change and may be inlined; only for inference.
-
-    Raises:
-        UsageError: Raised by the result: the network cannot be compiled.
+        how: Whether CUDA graphs are recorded too.
     """
-    from torch._dynamo.exc import TorchDynamoException
+    import torch._dynamo.config as config
 
-    # Recompilation counts outlive the networks that were compiled.
-    torch.compiler.reset()
     # Dropout's random numbers as without compiling, so that only the last digits change.
-    options: dict[str, Any] = {"freezing": True} if frozen else {"fallback_random": True}
-    function = torch.compile(call, dynamic=dynamic, options=options)
+    options: dict[str, Any] = {} if frozen else {"fallback_random": True}
+    if how == "graphs":
+        options["triton.cudagraphs"] = True
+    blocks, distinct = kinds(net)
+    if frozen and not blocks:
+        options["freezing"] = True
+
+    def make(function: Callable[..., Any]) -> Callable[..., Any]:
+        made: Callable[..., Any] = torch.compile(function, dynamic=dynamic, options=options)
+        return made
+
+    functions = {block: make(block.forward) for block in blocks}
+    whole = call if functions else make(call)
 
     def run(inputs: Any) -> Tensor:
-        try:
-            outputs: Tensor = function(inputs)
-        except TorchDynamoException as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = lines[0] if lines else type(error).__name__
-            raise UsageError(
-                f"failed to compile the network: {reason}",
-                hint="Compiling needs a C++ compiler, or Triton on a GPU. "
-                "Train without it: --compile off",
-            ) from error
+        if how == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        limits = config.patch(recompile_limit=distinct + _SPARE, fail_on_recompile_limit_hit=True)
+        with limits, _replaced(functions):
+            outputs: Tensor = whole(inputs)
         return outputs
 
     return run
+
+
+@contextmanager
+def _replaced(functions: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """While the block runs, these modules compute by other functions; hooks run as before."""
+    before = {module: module.__dict__.get("forward") for module in functions}
+    for module, function in functions.items():
+        module.__dict__["forward"] = function
+    try:
+        yield
+    finally:
+        for module, own in before.items():
+            if own is None:
+                del module.__dict__["forward"]
+            else:
+                module.__dict__["forward"] = own
+
+
+def forget_compiled() -> None:
+    """Free all compiled code; counts of recompilations outlive the networks otherwise."""
+    torch.compiler.reset()
+
+
+def reason_of(error: Exception) -> str | None:
+    """Why torch's compiler failed; ``None`` if the error is another one."""
+    if "torch._dynamo.exc" not in sys.modules:  # not its error, then; its import takes seconds
+        return None
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+
+    if isinstance(error, FailOnRecompileLimitHit):
+        return TOO_OFTEN
+    if not isinstance(error, TorchDynamoException):
+        return None
+    return f"failed to compile the network: {first_line(error)}"
+
+
+def refusal(reason: str) -> UsageError:
+    """The error for a network that cannot be compiled, where that was asked for."""
+    return UsageError(
+        reason,
+        hint="Compiling needs a C++ compiler, or Triton on a GPU. Train without it: --compile off",
+    )
 
 
 @contextmanager
@@ -95,17 +170,3 @@ def compile_cache() -> Iterator[Path]:
         stack.enter_context(variable(_VARIABLE, str(folder)))
         stack.enter_context(headers_in(folder))
         yield folder
-
-
-@contextmanager
-def compiling(requested: str) -> Iterator[Compiler | None]:
-    """The compiler while the block runs: :func:`compiled` if ``requested`` is ``on``, else ``None``.
-
-    Raises:
-        UsageError: As :func:`compile_cache`.
-    """
-    if requested == "off":
-        yield None
-        return
-    with compile_cache():
-        yield compiled

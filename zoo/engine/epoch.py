@@ -15,7 +15,7 @@ from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Progress
 from zoo.engine.interrupts import Interrupted
 from zoo.engine.learner import Learner
-from zoo.engine.readings import Readings
+from zoo.engine.readings import READ_STEPS, Readings
 from zoo.engine.solver import Solver
 from zoo.engine.sources import Source, Step
 from zoo.engine.strategies import Phase, strength_of
@@ -56,6 +56,8 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
             progress.accumulate = learner.accumulate
             if readings.due() or progress.step == source.steps:
                 stop, due = readings.read()
+                soon = learner.timed(readings.latest, number + 1)
+                readings.read_after(soon or READ_STEPS)
                 if due:
                     save()
                 if stop:

@@ -63,7 +63,7 @@ def fill_from(
     reporter: Reporter,
     *,
     exact: bool = False,
-    compiled: bool = False,
+    compiled: str = "",
     check: Callable[[], Any] = lambda: None,
 ) -> None:
     """As :func:`fill_features`, from a dataloader, whose workers end with it.
@@ -74,7 +74,7 @@ def fill_from(
         forward: As there.
         reporter: As there.
         exact: Compute in float32, whatever the precision.
-        compiled: Use compiled code, if the run compiles.
+        compiled: As of :meth:`zoo.engine.forward.Forward.inference`.
         check: As there.
     """
     steps = reporter.steps("features", len(loader))

@@ -12,9 +12,9 @@ from torch import Tensor
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.network.batch import without_full_mask
 from zoo.data.loader import Loader
-from zoo.engine.compiled import Compiler
+from zoo.engine.compiled_features import CompiledFeatures
+from zoo.engine.compiler import Compiler
 from zoo.engine.folding import Pair, find_pairs, folded
-from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Reporter
 from zoo.engine.streams import Copies, Fetched
 from zoo.modalities import modality_of
@@ -58,7 +58,7 @@ class Forward:
             a quarter.
         device: The device to compute on.
         precision: ``fp32``; ``bf16`` or ``fp16`` for autocast.
-        compiler: See :mod:`zoo.engine.compiled`; ``None`` compiles nothing.
+        compiler: Compiles where that pays; ``None`` compiles nothing.
 
     Attributes:
         ragged: Whether batches differ in more than their number of samples.
@@ -114,21 +114,21 @@ class Forward:
         enabled, dtype = dtype is not None, dtype or torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
 
-    def features(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
+    @torch.inference_mode()
+    def features(
+        self, batch: Mapping[str, Tensor], *, exact: bool = False, call: _Call | None = None
+    ) -> Tensor:
         """``(B, feature_dim)``, float32, on the device; the backbone in evaluation mode.
 
         Args:
             batch: On any device.
             exact: Compute in float32, whatever the precision, as :meth:`logits` does.
+            call: Compiled code of the backbone's features, if there is some.
         """
-        return self._features_by(self.backbone.features, batch, exact=exact)
-
-    @torch.inference_mode()
-    def _features_by(self, call: _Call, batch: Mapping[str, Tensor], *, exact: bool) -> Tensor:
         self.backbone.eval()
         placed = self.place(batch)
         with self.autocast(exact=exact):
-            return call(placed).float()
+            return (call or self.backbone.features)(placed).float()
 
     @torch.inference_mode()
     def logits(
@@ -148,14 +148,15 @@ class Forward:
         return head_logits(self.backbone, output.float())
 
     @contextmanager
-    def inference(self, count: int, *, compiled: bool = False) -> Iterator[FeaturesOf]:
+    def inference(self, count: int, *, compiled: str = "") -> Iterator[FeaturesOf]:
         """Speed up inference while the block runs; the backbone must not change in it.
 
         If there are enough samples, batch normalisations are folded into convolutions.
 
         Args:
             count: Number of samples.
-            compiled: Compile the features, if the run compiles; for images only in full batches.
+            compiled: What is computed, to compile it if the run compiles and it pays; for images only
+                in full batches. Empty never compiles.
 
         Yields:
             :meth:`features`, or its compiled version.
@@ -164,14 +165,7 @@ class Forward:
             if self.compiler is None or not compiled:
                 yield self.features
                 return
-            fast = self.compiler(self.backbone.features, dynamic=self.ragged, frozen=True)
-
-            def features(batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
-                whole = self.ragged or len(next(iter(batch.values()))) == PLAIN_BATCH
-                call = fast if whole else self.backbone.features
-                return self._features_by(call, batch, exact=exact)
-
-            yield features
+            yield CompiledFeatures(self, self.compiler, compiled, count)
 
     def batches(self, loader: Loader) -> Iterator[Mapping[str, Tensor]]:
         """The batches of ``loader``; on a CPU the freed memory is returned to the system regularly."""

@@ -13,6 +13,8 @@ from zoo.engine import sharding
 from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import training_norms
 from zoo.engine.batch_size import is_out_of_memory
+from zoo.engine.break_even import Timing
+from zoo.engine.compiler import Stretch, Switch
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import L2SP
 from zoo.engine.loss_scale import LossScale
@@ -23,7 +25,7 @@ from zoo.engine.readings import StepResult
 from zoo.engine.schedules import schedule
 from zoo.engine.sources import Inputs, Source, Step
 from zoo.engine.strategies import Phase
-from zoo.engine.trainable import choose_trained, trained_names
+from zoo.engine.trainable import choose_trained, same_until, trained_names
 from zoo.engine.training_setup import TrainingSetup
 from zoo.system.tensors.seeds import mixed_seed, seed_devices
 
@@ -74,7 +76,8 @@ class Learner:
         self._scale = LossScale(self._forward.device) if self._forward.scaled else None
         self._optimizer: torch.optim.Optimizer | None = None
         self._names: tuple[str, ...] = ()
-        self._compiled: Callable[[Inputs], Tensor] | None = None
+        self._switch: Switch | None = None
+        self._until = self._total
         self._update_trained(done)
 
     def begin(self) -> None:
@@ -100,8 +103,8 @@ class Learner:
             try:
                 loss = self._gradients(inputs, targets, step.samples, number)
                 break
-            except RuntimeError as error:
-                if not self._halve(error, len(targets)):
+            except Exception as error:
+                if not (self._uncompiled(error, number) or self._halve(error, len(targets))):
                     raise
         if self._scale:
             self._scale.unscale(self._optimizer)
@@ -127,7 +130,7 @@ class Learner:
         total = torch.zeros((), device=self._forward.device)
         # Compiled code is for full steps; a smaller one is not worth compiling for.
         whole = self._forward.ragged or samples == self._recipe.batch_size
-        call = self._compiled if self._compiled and whole else self._model
+        call = (self._switch.call(number) if self._switch and whole else None) or self._model
         cut = list(micro_batches(inputs, targets, self.accumulate, self._min_part))
         for index, (some, expected) in enumerate(cut):
             last = index == len(cut) - 1
@@ -140,7 +143,29 @@ class Learner:
             total += losses.detach().sum()
         return total
 
-    def _halve(self, error: RuntimeError, samples: int) -> bool:
+    def timed(self, timing: Timing, done: int) -> int | None:
+        """Decide on compiling, from the seconds of the latest steps.
+
+        Args:
+            timing: Of these steps.
+            done: Completed steps of the phase.
+
+        Returns:
+            After how many steps the next timing is needed; ``None`` for at any time.
+        """
+        if not self._switch:
+            return None
+        self._switch.add(timing, done, max(0, self._until - done))
+        return self._switch.soon
+
+    def _uncompiled(self, error: Exception, number: int) -> bool:
+        """Whether to repeat a step that failed because it was compiled, without that."""
+        if not (self._switch and self._switch.failed(error, number)):
+            return False
+        self._prepared.zero_grad()
+        return True
+
+    def _halve(self, error: Exception, samples: int) -> bool:
         """Halve the micro-batches to retry the step after running out of memory, if allowed."""
         can_halve = self.accumulate * self._min_part < samples
         if not (is_out_of_memory(error) and self._recipe.fit_memory and can_halve):
@@ -188,8 +213,7 @@ class Learner:
         # Batch normalisation may not work with one sample; see refuse_single_sample_batches.
         roomy = self._recipe.batch_size >= 2 * self._recipe.accumulate
         self._min_part = 2 if roomy and training_norms(backbone) else 1
-        if self._forward.compiler and self._source.compilable and not self._phase.gradual:
-            self._compiled = self._forward.compiler(self._model, dynamic=self._forward.ragged)
+        self._update_compiled(number)
         self._state = OptimizerState(optimizer, self._parameters())
         # In the model's order, as Accelerate expects for sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
@@ -199,6 +223,27 @@ class Learner:
             if self.average:
                 average.load_state_dict({**average.state_dict(), **self.average.state_dict()})
             self.average = average
+
+    def _update_compiled(self, number: int) -> None:
+        """Begin a stretch of steps with the same trained parameters, in which code can be kept."""
+        forward, phase, recipe = self._forward, self._phase, self._recipe
+        if self._blocks or not (forward.compiler and self._source.compilable):
+            return
+        if self._switch:
+            self._switch.end(number)
+        self._until = same_until(forward.backbone, phase, number, self._total)
+        size = recipe.batch_size // self.accumulate
+        fixed = not forward.ragged and self.accumulate == 1
+        stretch = Stretch(
+            of=phase.name,
+            number=self._number,
+            net=self._model,
+            call=self._model,
+            shapes=(size, forward.backbone.spec.to_json()["input"], forward.precision),
+            dynamic=forward.ragged,
+            graphs=fixed and forward.device.type == "cuda",
+        )
+        self._switch = Switch(forward.compiler, stretch, number)
 
     # -- state -------------------------------------------------------------------------------
 

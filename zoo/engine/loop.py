@@ -39,6 +39,7 @@ class FitResult:
         logits: The best epoch's outputs on it: ``(M, outputs)``.
         seconds: Time for training and validation, without interruptions.
         samples_per_second: Training samples per second of training time in the last phase.
+        compiled: Which steps ran compiled, and why.
     """
 
     history: list[dict[str, Any]]
@@ -47,6 +48,7 @@ class FitResult:
     logits: Tensor
     seconds: float
     samples_per_second: float
+    compiled: list[dict[str, Any]]
 
 
 def fit(setup: TrainingSetup, phases: Sequence[Phase]) -> FitResult:
@@ -74,6 +76,8 @@ class _Fit:
         self.kept = setup.checkpoints.load()
         self.progress = self.kept.progress if self.kept else Progress()
         self.best = self.kept.best if self.kept else Best()
+        if setup.forward.compiler:
+            setup.forward.compiler.journal = self.progress.compiled
         self.running: RunningPhase | None = None
 
     def run(self) -> FitResult:
@@ -107,6 +111,7 @@ class _Fit:
             logits=self.best.logits,
             seconds=round(progress.total_seconds, 2),
             samples_per_second=_speed(progress.history),
+            compiled=progress.compiled,
         )
 
     def _phase(self, phase: Phase) -> None:

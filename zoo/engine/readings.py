@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.engine.break_even import Timing
 from zoo.engine.checkpoint import Progress
 from zoo.engine.sources import Step
 from zoo.engine.strategies import Phase
@@ -77,6 +78,8 @@ class Readings:
         self._most = 1  # steps until the next reading
         self._last = time.perf_counter()
         self.pace = Pace(setup.forward.device)
+        self.latest = Timing(0, 0.0, 0.0)
+        """The steps of the latest reading."""
 
     def begin(self) -> None:
         """Begin to measure the time of an epoch, or of what is left of one."""
@@ -94,6 +97,10 @@ class Readings:
         """Whether it is time to read."""
         requested = self._stop_asked() or self._setup.checkpoints.due()
         return len(self._taken) >= self._most or (self._alone and requested)
+
+    def read_after(self, steps: int) -> None:
+        """Have the next reading after at most so many steps."""
+        self._most = min(self._most, steps)
 
     def read(self) -> tuple[bool, bool]:
         """Read the results, waiting for the device; every process must call it after the same step.
@@ -128,8 +135,9 @@ class Readings:
     def _count_time(self, steps: int) -> None:
         now = time.perf_counter()
         spent, self._last = now - self._last, now
+        self.latest = Timing(steps, spent, self.pace.idle())
         self._progress.seconds += spent
-        self._progress.waited += self.pace.idle()
+        self._progress.waited += self.latest.waited
         self._most = max(1, min(READ_STEPS, int(READ_SECONDS * steps / max(spent, 1e-9))))
 
     def _stop_asked(self) -> bool:

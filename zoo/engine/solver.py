@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from zoo.engine.break_even import Timing
 from zoo.engine.readings import StepResult
 from zoo.engine.sources import Features, Step
 from zoo.engine.strategies import Phase, strength_of
@@ -40,6 +41,9 @@ class Solver:
     def begin(self) -> None:
         """Evaluation mode: a line search needs the same loss for the same parameters."""
         self._head.eval()
+
+    def timed(self, timing: Timing, done: int) -> None:
+        """Nothing is compiled."""
 
     def step(self, number: int, step: Step) -> StepResult:
         """Fit with the strength of this epoch."""

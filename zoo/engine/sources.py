@@ -180,7 +180,12 @@ class Features:
                 shape=(count, forward.backbone.spec.feature_dim),
                 dtype=np.float32,
                 fill=lambda array: fill_from(
-                    array, loader, forward, setup.reporter, exact=exact, compiled=not exact
+                    array,
+                    loader,
+                    forward,
+                    setup.reporter,
+                    exact=exact,
+                    compiled="" if exact else f"features of {split}",
                 ),
                 facts={**feature_cache.facts_of(setup, split, count), "precision": precision},
                 reporter=setup.reporter,

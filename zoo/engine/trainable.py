@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,11 +111,24 @@ def _frozen_until(backbone: Backbone, phase: Phase, done: float) -> str | None:
 
     A gradual phase starts with only the last stage unfrozen; after half of its steps all are.
     """
-    names = [stage.name for stage in backbone.stages()]
-    always = names.index(phase.freeze_until) + 1 if phase.freeze_until else 0
     if not phase.gradual:
         return phase.freeze_until
-    can_unfreeze = len(names) - always
-    unfrozen = min(can_unfreeze, 1 + int(2 * done * (can_unfreeze - 1) + 1e-9))
-    frozen = len(names) - unfrozen
+    names = [stage.name for stage in backbone.stages()]
+    frozen = len(names) - _unfrozen(names, phase, done)
     return names[frozen - 1] if frozen else None
+
+
+def _unfrozen(names: Sequence[str], phase: Phase, done: float) -> int:
+    """How many of the stages ``names`` train in a gradual phase."""
+    can_unfreeze = len(names) - (names.index(phase.freeze_until) + 1 if phase.freeze_until else 0)
+    return min(can_unfreeze, 1 + int(2 * done * (can_unfreeze - 1) + 1e-9))
+
+
+def same_until(backbone: Backbone, phase: Phase, number: int, total: int) -> int:
+    """The first of ``total`` steps after ``number`` that trains more stages, or ``total``."""
+    if not phase.gradual:
+        return total
+    names = [stage.name for stage in backbone.stages()]
+    now = _unfrozen(names, phase, number / max(1, total))
+    after = range(number, total)
+    return number + bisect_right(after, now, key=lambda n: _unfrozen(names, phase, n / total))

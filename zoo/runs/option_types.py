@@ -66,7 +66,7 @@ class FinetuneOptions(TypedDict, total=False):
     precision: str | None
     """Numerical precision (default: auto, bf16 or fp16 where fast)."""
     compile: str | None
-    """Compile the network with torch.compile (default: off)."""
+    """Use torch.compile; auto (default): on a GPU, where it saves more time than it takes."""
     device: str | None
     """Device: auto (default), cpu, cuda, cuda:1, …"""
     workers: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -39,6 +39,7 @@ class Request:
         given: ``data`` as the user typed it, if a relative path; predictions name samples by it.
         surgery: Name of the function that changes the backbone before it trains.
         measured: The batch size that the run measured when it started, to resume or repeat it.
+        compiled: Which steps of the run to repeat were compiled.
         overrides: Fields of the recipe that differ from the default.
     """
 
@@ -197,6 +198,7 @@ class Request:
     )
     surgery: str | None = None
     measured: int | None = None
+    compiled: Sequence[Mapping[str, Any]] | None = None
     precision: str = option(
         "Numerical precision (default: auto, bf16 or fp16 where fast).",
         section=_RUN,
@@ -204,10 +206,10 @@ class Request:
         default="auto",
     )
     compile: str = option(
-        "Compile the network with torch.compile (default: off).",
+        "Use torch.compile; auto (default): on a GPU, where it saves more time than it takes.",
         section=_RUN,
-        choices=("on", "off"),
-        default="off",
+        choices=("auto", "on", "off"),
+        default="auto",
     )
     device: str = option(
         "Device: auto (default), cpu, cuda, cuda:1, …", section=_RUN, metavar="NAME", default="auto"

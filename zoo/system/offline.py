@@ -53,8 +53,10 @@ def _watch() -> None:
     sys.addaudithook(_audit)
 
 
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event not in _EVENTS:
+def _audit(
+    event: str, arguments: tuple[Any, ...], events: frozenset[str] = _EVENTS
+) -> None:  # its default outlives the module's names when Python ends
+    if event not in events:
         return
     hosts = _asked.get()
     if hosts is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from accelerate import Accelerator
 
-from zoo.engine.compiled import Compiler
+from zoo.engine.compiler import Compiler
 from zoo.engine.forward import Forward
 from zoo.engine.training_setup import Dataloaders
 from zoo.runs.request import Request

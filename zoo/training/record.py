@@ -177,6 +177,7 @@ def results(fitted: FitResult, parts: Parts) -> dict[str, Any]:
         **solved,
         "metrics": finite(fitted.metrics),
         "samples_per_second": fitted.samples_per_second,
+        "compiled": fitted.compiled,
         "seconds": fitted.seconds,
         "parts": {name: round(each, 2) for name, each in parts.seconds().items()},
         "memory": most_memory(),

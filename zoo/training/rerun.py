@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from zoo.engine.device import choose_device
 from zoo.errors import RunError
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import Request
@@ -65,6 +66,8 @@ def rerun(
         measured=record["measured_batch"] and record["measured_batch"]["size"],
         augment_on=record["placement"] and record["placement"]["augment_on"],
     )
+    if choose_device(request.device).type == record["device"]:
+        request = request.but(compiled=record["results"].get("compiled"))
     if record["weights"] is None:  # a demo may have started without them, offline
         request = request.but(weights="none")
     options = replace(options, network=network_to_train(folder, record, first.network))

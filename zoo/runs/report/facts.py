@@ -14,7 +14,7 @@ from zoo.modalities import modality_of
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import lineage
 from zoo.runs.report.calibration import BINS
-from zoo.runs.report.numbers import byte_size, duration, percent, rounded, visible
+from zoo.runs.report.numbers import as_float, byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import metrics_of, title_of
@@ -83,10 +83,26 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
         ("surgery", str(record.get("surgery") or "")),
         ("seed", str(recipe.get("seed", ""))),
         ("precision", f"{record['precision']} on {record['device']}"),
+        ("compiled", _compiled(record)),
         ("data fingerprint", str(data.get("fingerprint", ""))[:16]),
         ("versions", ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items())),
     ]
     return [(name, fact) for name, fact in facts if fact]
+
+
+def _compiled(record: Mapping[str, Any]) -> str:
+    """Which steps ran compiled, and what was measured; empty if none was considered."""
+    entries = (record.get("results") or {}).get("compiled")
+    return "; ".join(map(_entry, entries)) if isinstance(entries, list) else ""
+
+
+def _entry(entry: Mapping[str, Any]) -> str:
+    before, after = as_float(entry.get("before")), as_float(entry.get("after"))
+    measured = f": {1000 * before:.3g} to {1000 * after:.3g} ms" if before and after else ""
+    start, stop = entry.get("start"), entry.get("stop")
+    since = f"from step {start + 1}" if isinstance(start, int) else "not"
+    until = "" if stop is None else f" to {stop}"
+    return f"{entry.get('of')} {since}{until} ({entry.get('verdict')}{measured})"
 
 
 def strategy_in_words(recipe: Mapping[str, Any], phases: Any) -> str:
