@@ -22,7 +22,8 @@ from transformers.audio_utils import mel_filter_bank
 import zoo
 from tests.end_to_end.test_resume import StopsAt
 from tests.opened import open_data
-from zoo.data.sequences import Paths
+from zoo.data.samples import Samples
+from zoo.data.sequences import Listed, Paths
 from zoo.errors import BadFilesError, ContractError, DataError, NameLookupError, Stopped, UsageError
 from zoo.export import export_run
 from zoo.modalities.files.reading import examine as examine_files
@@ -233,7 +234,10 @@ def test_the_input_is_fitted_to_recordings_where_the_network_takes_any_length() 
 
 
 def test_users_set_the_length_of_an_input() -> None:
-    spec, train = SPECS["audio-cnn"], SimpleNamespace(inputs=[Recording(tone(440, 8000, 3), 8000)])
+    spec, train = (
+        SPECS["audio-cnn"],
+        Samples(AUDIO, Listed((Recording(tone(440, 8000, 3), 8000),), ("a",))),
+    )
     splits: Any = SimpleNamespace(train=train)
     given = {"seconds": 2, "augment": False}
     asked = Request.from_options("audio-cnn", None, {"input": given}).of(AUDIO.options)

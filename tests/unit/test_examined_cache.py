@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from zoo.data import examined_cache
 from zoo.data.examined import Examined
 from zoo.data.sequences import Listed, Paths
 from zoo.modalities import modality_named
+from zoo.modalities.files import reading as files_reading
 from zoo.modalities.image import examining, reading
+from zoo_audio.modality import AUDIO
+from zoo_audio.reading import to_wav
 
 IMAGES = modality_named("image")
 
@@ -135,3 +139,41 @@ def test_inputs_in_memory_are_not_kept(images: Paths) -> None:
     listed = Listed(contents, ("a", "b", "c"))
     assert same(examined_cache.examine(IMAGES, listed), IMAGES.examine(listed))
     assert not examined_cache.cache_file().exists()
+
+
+def test_files_of_a_plugin_are_read_once_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, opened = [f"{number}.wav" for number in range(4)], list[str]()
+    for number, name in enumerate(names):
+        sound = np.sin(np.arange(800 * (number + 1)) / 9).astype(np.float32)
+        (tmp_path / name).write_bytes(to_wav((sound, 8000)))
+    (tmp_path / "3.wav").write_bytes(b"not a recording")
+    content = files_reading._content
+    monkeypatch.setattr(
+        files_reading,
+        "_content",
+        lambda path: opened.append(os.path.basename(path)) or content(path),
+    )
+    sounds = Paths.under(tmp_path, names)
+    first = examined_cache.examine(AUDIO, sounds)
+    assert sorted(opened) == names
+    assert first.traits is not None
+    assert first.traits["measure"][:3] == pytest.approx([0.1, 0.2, 0.3])
+    opened.clear()
+    second = examined_cache.examine(AUDIO, sounds)
+    assert opened == ["3.wav"]
+    assert np.array_equal(first.traits[:3], second.traits[:3])
+    assert np.array_equal(first.contents, second.contents)
+    monkeypatch.setattr(files_reading, "_version", lambda name: f"another of {name}")
+    examined_cache.examine(AUDIO, sounds)
+    assert len(opened) == 1 + len(names)
+
+
+def test_what_code_without_a_file_reads_is_not_kept() -> None:
+    def read(raw: object) -> object:
+        return raw
+
+    read.__module__ = "typed_in"
+    assert AUDIO.examiner
+    assert replace(AUDIO, read=read).examiner == ""

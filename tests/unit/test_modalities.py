@@ -16,6 +16,7 @@ from zoo.contract import modalities
 from zoo.contract.modalities import BUILT_IN, ModalitySpec, input_class, registered
 from zoo.contract.spec import BackboneSpec, ImageInput
 from zoo.data.inputs import open_inputs
+from zoo.data.sequences import Listed
 from zoo.errors import (
     BadFilesError,
     ContractError,
@@ -243,7 +244,7 @@ def test_every_function_of_a_plugin_that_raises_or_exits_is_named() -> None:
         raise SystemExit(3)
 
     spec: Any = SimpleNamespace(input=object(), name="acme/net")
-    splits: Any = SimpleNamespace(train=SimpleNamespace(inputs=()))
+    splits: Any = SimpleNamespace(train=SimpleNamespace(inputs=(), traits=None))
     for name, call in {
         "shape": lambda each: each.random_batch(spec, 2),
         "in_words": lambda each: each.shape_in_words(spec),
@@ -252,6 +253,7 @@ def test_every_function_of_a_plugin_that_raises_or_exits_is_named() -> None:
         "encode": lambda each: each.example_file("echo"),
         "fit": lambda each: each.fitted(spec, {"input": None}, splits, pretrained=False),
         "facts": lambda each: each.input_facts(spec, splits, {}),
+        "measure": lambda each: each.examine(Listed((b"echo",), ("a.echo",))),
     }.items():
         with pytest.raises(PluginError, match=r"'sonar'.*SystemExit: 3"):
             call(_echoes(**{name: exits}))

@@ -19,7 +19,7 @@ from zoo.engine.user_network.wrapping import named_network
 from zoo.errors import RunError, UsageError, ZooError, first_line
 from zoo.modalities import all_modalities, modality_named
 from zoo.modalities.image.not_seen import Reading
-from zoo.modalities.image.traits import range_of
+from zoo.modalities.image.traits import TRAITS, range_of
 from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.ranking.features import Extracted, RankingSetup, extract
@@ -274,7 +274,7 @@ def _scores(found: Extracted, sample: Splits, setup: RankingSetup) -> dict[str, 
 def _not_seen(sample: Splits) -> tuple[str, ...]:
     """Facts on the value range of images and what no network sees; crops depend on the network."""
     traits = sample.train.traits
-    if traits is None:
+    if traits is None or traits.dtype != TRAITS:
         return ()
     whole = ImageInput(value_range=range_of(traits), crop_mode="squash")
     return tuple(Reading(whole).with_range(traits).values())

@@ -27,6 +27,7 @@ __all__ = [
     "content",
     "fingerprint",
     "guarded",
+    "has_files",
     "incompatibility",
     "installed",
     "package_fingerprint",
@@ -78,6 +79,11 @@ def package_fingerprint(package: str) -> str:
             line = f"{path}:{facts.st_size}:{facts.st_mtime_ns}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def has_files(package: str) -> bool:
+    """Whether a top-level package has files, so that its fingerprint changes with its code."""
+    return bool(package and _files(package))
 
 
 def content(source: PluginSource) -> str:

@@ -47,10 +47,15 @@ class FileFunctions:
         objects: What ``takes`` takes, in words, to follow "paths, ".
         columns: Names of table columns that hold paths, in lower case, in order of preference.
         digest: From a sample to bytes that are equal for duplicates; by default the stored bytes.
+        measure: From a sample to a number about it, such as its length in seconds. It is kept with
+            the result of the check, as long as the file does not change.
+        libraries: Distributions on whose versions ``read``, ``digest`` and ``measure`` depend, such
+            as ``soundfile``: files are checked again with another version of them, or of the plugin.
         fit: From ``(input, inputs, pretrained)`` to the input adapted to the training data;
-            ``inputs`` is a sequence of raw inputs, and ``pretrained`` says whether training starts
-            from weights.
-        facts: From ``(input, inputs)`` to lines of the summary, by title.
+            ``inputs`` is a sequence of raw inputs, whose attribute ``measures`` has their numbers,
+            ``(N,)``, or is ``None`` where they are not known; ``pretrained`` says whether training
+            starts from weights.
+        facts: From ``(input, inputs)``, as of ``fit``, to lines of the summary, by title.
         image: From ``(prepared, input)`` to pixels ``(height, width)`` or ``(height, width, 3)``
             of 0 to 255, for reports; NumPy.
         preview: The same from a sample, for lists of files.
@@ -81,6 +86,8 @@ class FileFunctions:
     objects: str = ""
     columns: tuple[str, ...] = ("path", "file", "file_name", "filename")
     digest: Callable[[Any], bytes] | None = None
+    measure: Callable[[Any], float] | None = None
+    libraries: tuple[str, ...] = ()
     fit: Callable[[Any, Any, bool], InputSpec] | None = None
     facts: Callable[[Any, Any], Mapping[str, str]] | None = None
     image: Callable[[Tensor, Any], Any] | None = None

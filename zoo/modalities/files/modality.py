@@ -196,6 +196,13 @@ class FileModality(FileFunctions, DefaultsOfFiles):
 
         return holds_files_of(self, table, column)
 
+    @property
+    def examiner(self) -> str:
+        """The plugin's files and libraries; see :mod:`zoo.modalities.files.reading`."""
+        from zoo.modalities.files.reading import examiner
+
+        return examiner(self)
+
     def examine(self, inputs: Inputs, keep: Keeps | None = None) -> Examined:
         """Read every file once, the only way to find all damaged ones."""
         from zoo.modalities.files.reading import examine

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from zoo.contract.modalities import registered
 from zoo.data.examined import Examined
 from zoo.data.sequences import Inputs, Raw
 from zoo.errors import BadFilesError, PluginError, ZooError, first_line
+from zoo.registry.discovery import has_files, package_fingerprint
+from zoo.system.files import open_regular
+from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
     from zoo.modalities.files.functions import FileFunctions
@@ -103,40 +107,90 @@ def encoded(modality: FileFunctions, raw: Raw) -> bytes:
         return raw if isinstance(raw, bytes) else modality.encode(raw)
 
 
+MEASURES = np.dtype([("measure", np.float64)])
+"""The traits of an input."""
+
+
+def examiner(modality: FileFunctions) -> str:
+    """What :func:`examine` depends on: the plugin's files, and the versions of its libraries.
+
+    Empty if the files of the plugin are not known, as of a function that was typed in.
+    """
+    package = getattr(modality.read, "__module__", "").partition(".")[0]
+    if not has_files(package):
+        return ""
+    versions = [f"{name} {_version(name)}" for name in modality.libraries]
+    return ", ".join([modality.name, package_fingerprint(package), *versions])
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+class _Found(NamedTuple):
+    """What was found in one input.
+
+    Attributes:
+        digest: The digest of the input as stored.
+        content: That of its content.
+        measure: The plugin's number about it; NaN if there is none.
+        reason: Why it cannot be read.
+    """
+
+    digest: bytes = b""
+    content: bytes = b""
+    measure: float = math.nan
+    reason: str = ""
+
+
 def examine(modality: FileFunctions, inputs: Inputs) -> Examined:
     """Read every input once, in threads; decoders release the GIL."""
 
-    def look(index: int) -> tuple[bytes, bytes, str]:
+    def look(index: int) -> _Found:
         return _examine(modality, inputs[index], inputs.name(index))
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=math.ceil(usable_cores())) as pool:
         found = list(pool.map(look, range(len(inputs))))
+    traits = None
+    if modality.measure is not None:
+        traits = np.array([(each.measure,) for each in found], dtype=MEASURES)
     return Examined(
-        [digest for digest, _, _ in found],
-        np.array([int.from_bytes(same[:8], "little") for _, same, _ in found], dtype=np.uint64),
-        reasons={index: reason for index, (_, _, reason) in enumerate(found) if reason},
+        [each.digest for each in found],
+        np.array([int.from_bytes(each.content[:8], "little") for each in found], dtype=np.uint64),
+        traits=traits,
+        reasons={index: each.reason for index, each in enumerate(found) if each.reason},
     )
 
 
-def _examine(modality: FileFunctions, raw: Raw, name: str) -> tuple[bytes, bytes, str]:
-    """The digest of an input as stored, that of its content, and why it cannot be read."""
+def _examine(modality: FileFunctions, raw: Raw, name: str) -> _Found:
     if raw is None:
-        return b"", b"", f"there is no {modality.noun}"
+        return _Found(reason=f"there is no {modality.noun}")
+    is_path = isinstance(raw, (str, os.PathLike))
     try:
-        stored = Path(raw).read_bytes() if isinstance(raw, (str, os.PathLike)) else None
+        given = _content(raw) if is_path else raw
     except (OSError, ValueError) as error:
-        return b"", b"", _reason(error)
+        return _Found(reason=_reason(error))
     try:
-        sample = read_sample(modality, raw, name)
+        sample = read_sample(modality, given, name)
     except BadFilesError as error:
-        digest = hashlib.sha256(stored or b"").digest()
-        return digest, digest, _reason(error.__cause__ or error)
-    content = encoded(modality, raw) if stored is None else stored
-    digest = hashlib.sha256(content).digest()
-    if modality.digest is None:
-        return digest, digest, ""
-    with calling(modality, f"comparing {name}"):
-        return digest, hashlib.sha256(modality.digest(sample)).digest(), ""
+        digest = hashlib.sha256(given if isinstance(given, bytes) else b"").digest()
+        return _Found(digest, digest, reason=_reason(error.__cause__ or error))
+    digest = same = hashlib.sha256(given if is_path else encoded(modality, raw)).digest()
+    if modality.digest is not None:
+        with calling(modality, f"comparing {name}"):
+            same = hashlib.sha256(modality.digest(sample)).digest()
+    if modality.measure is None:
+        return _Found(digest, same)
+    with calling(modality, f"measuring {name}"):
+        return _Found(digest, same, float(modality.measure(sample)))
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    with open_regular(path) as file:
+        return file.read()
 
 
 def _reason(error: BaseException) -> str:
