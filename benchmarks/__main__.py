@@ -24,7 +24,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from benchmarks.machine import kind
-from benchmarks.report import Result, provenance, read_results, update_section
+from benchmarks.report import provenance, update_section
 from benchmarks.speed.budget import Budget, expected_seconds, fitting
 from benchmarks.speed.cases import CASES, Case
 from benchmarks.speed.gpu import utilisation
@@ -138,7 +138,9 @@ def main(**values: Any) -> None:
         reasons = runner.measure_all(pending)
         trace = _trace(runner, cases) if options.gpu else None
         shutil.rmtree(work / "cache", ignore_errors=True)
-    text = _text(all_cases, runner, missing, reasons, options.gpu, trace)
+    planned = [(item.case, item.library) for item in plan if item.repeat == 0]
+    lost = not_measured(planned, runner.found(all_cases), reasons)
+    text = _text(all_cases, runner, missing, lost, options.gpu, trace)
     print(text)
     if options.write and not options.trial:
         update_section("speed", text, device)
@@ -235,23 +237,14 @@ def _text(
     cases: Sequence[Case],
     runner: Runner,
     missing: Sequence[str],
-    reasons: Mapping[tuple[str, str], str],
+    lost: Sequence[str],
     gpu: bool,
     trace: Path | None,
 ) -> str:
-    settings = [runner.settings(case) for case in cases]
-    results: list[Result] = [
-        result
-        for result in read_results(runner.results)
-        if any(key.items() <= result.items() for key in settings)
-    ]
+    results = runner.found(cases)
     notes = [f"Skipped, not installed: {', '.join(missing)}."] if missing else []
     notes += mismatches(cases, results)
-    notes += (
-        ["\n".join(f"- {line}" for line in lost)]
-        if (lost := not_measured(cases, results, reasons))
-        else []
-    )
+    notes += ["\n".join(f"- {line}" for line in lost)] if lost else []
     if gpu:
         notes.insert(0, utilisation(cases, results, runner.device, runner.size))
         notes += (

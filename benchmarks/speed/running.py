@@ -81,6 +81,15 @@ class Runner:
         key = self.key(item)
         return any(key.items() <= result.items() for result in read_results(self.results))
 
+    def found(self, cases: Sequence[Case]) -> list[Result]:
+        """The results of these cases with their settings, on this machine."""
+        settings = [self.settings(case) for case in cases]
+        return [
+            result
+            for result in read_results(self.results)
+            if any(key.items() <= result.items() for key in settings)
+        ]
+
     def measure_all(self, pending: Sequence[Measurement]) -> dict[tuple[str, str], str]:
         """Append each result to the file; return why others have none, by case and library."""
         reasons = {}

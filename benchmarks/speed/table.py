@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from benchmarks.report import Result, percent, table
 from benchmarks.speed.cases import ACCURACY, BATCH, MEMORY, Case, Comparison, Library, Target
@@ -53,20 +53,21 @@ def tables(cases: Sequence[Case], results: Results, kind: str, *, steady: bool =
 
 
 def not_measured(
-    cases: Sequence[Case], results: Results, reasons: Mapping[tuple[str, str], str]
+    planned: Iterable[tuple[Case, Library]],
+    results: Results,
+    reasons: Mapping[tuple[str, str], str],
 ) -> list[str]:
     """A line for each library of which there is no result.
 
     Args:
-        cases: The cases.
+        planned: The libraries and their cases.
         results: Of these cases.
         reasons: By case and library, where known.
     """
     return [
         f"Not measured: {case.heading}: {library.name}"
         + (f" ({reason})." if (reason := reasons.get((case.name, library.name))) else ".")
-        for case in cases
-        for library in case.libraries
+        for case, library in planned
         if not _of(case, library.name, results)
     ]
 

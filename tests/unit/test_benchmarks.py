@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are not part of the source distribution")
 
 from benchmarks import report
+from benchmarks.equal_starts.table import tables as equal_starts
 from benchmarks.machine import AVX2, AVX512_BF16
 from benchmarks.speed.budget import Budget, expected_seconds, fitting
 from benchmarks.speed.cases import CASES
@@ -41,7 +42,8 @@ def test_a_target_depends_on_the_kind_of_machine() -> None:
     ]
     assert "1.50 × | at least 1.3 × | met" in tables([case], results, AVX2)
     assert "1.50 × | at least 2.5 × | not met" in tables([case], results, AVX512_BF16)
-    lost = not_measured([case], results, {(case.name, "Lightning"): "no time left"})
+    planned = [(case, library) for library in case.libraries]
+    lost = not_measured(planned, results, {(case.name, "Lightning"): "no time left"})
     assert [line.partition(": ")[2].partition(": ")[2] for line in lost] == [
         "fastai, unfrozen.", "Lightning (no time left).", "timm's recipe.",
     ]  # fmt: skip
@@ -70,3 +72,22 @@ def test_a_run_ends_before_the_minutes_do() -> None:
 def test_the_cases_of_a_processor_fit_into_half_an_hour() -> None:
     seconds = sum(lib.repeats * lib.seconds for case in CASES for lib in case.libraries)
     assert seconds <= 1800
+
+
+def test_equal_starts_name_the_cells_in_which_zoo_is_behind_by_more_than_noise() -> None:
+    def results(method: str, budget: str, *accuracies: float) -> list[dict[str, object]]:
+        cell = {"dataset": "images", "shots": 5, "method": method, "budget": budget}
+        cost = {"seconds": 60.0, "memory": 10**9}
+        return [cell | cost | {"seed": s, "test": a} for s, a in enumerate(accuracies)]
+
+    text = equal_starts([
+        *results("zoo", "1", 0.80, 0.82), *results("trainer", "1", 0.90, 0.91),
+        *results("zoo", "3", 0.80, 0.90), *results("trainer", "3", 0.86, 0.88),
+        *results("logistic regression", "", 0.84, 0.84),
+    ])  # fmt: skip
+    assert "| 5, zoo | 81.0 ± 1.4 | 85.0 ± 7.1 |" in text
+    assert "| 5, logistic regression | 84.0 ± 0.0 | 84.0 ± 0.0 |" in text
+    assert (
+        "images: zoo is first or within noise of the first in 1 of 2 cells; behind in: "
+        "5 per class, 1 epoch: trainer by 9.5 points." in text
+    )
