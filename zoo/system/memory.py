@@ -1,9 +1,10 @@
-"""Free memory: how much there is, and returning it to the operating system."""
+"""Free memory: how much there is, returning it to the operating system, and keeping it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,18 @@ from typing import TypeVar
 from zoo.system.processor import cgroups
 
 T = TypeVar("T")
+
+_CHOSEN = (
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "GLIBC_TUNABLES",
+)  # by the user
+
+# Parameters of mallopt(3), and the values that glibc itself reaches once large tensors were freed.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
+_KEEPING = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
 
 
 def give_back() -> None:
@@ -63,3 +76,27 @@ def trimmed(items: Iterable[T], *, every: int) -> Iterator[T]:
         if number % every == 0:
             give_back()
         yield item
+
+
+@contextlib.contextmanager
+def keeping_memory() -> Iterator[None]:
+    """Keep freed memory while the block runs, which repeats steps of equal sizes; then return it.
+
+    Otherwise the system would hand out the pages of each large tensor again in every step, and clear
+    them. Only works with glibc, and not if the user has chosen its settings.
+    """
+    mallopt = None
+    if sys.platform == "linux" and not any(name in os.environ for name in _CHOSEN):
+        with contextlib.suppress(AttributeError, OSError):  # another C library
+            mallopt = ctypes.CDLL(None).mallopt
+    if mallopt is None:
+        yield
+        return
+    for parameter, value in _KEEPING.items():
+        mallopt(parameter, value)
+    try:
+        yield
+    finally:
+        for parameter, value in _USUAL.items():
+            mallopt(parameter, value)
+        give_back()
