@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,9 @@ def test_images_are_kept_where_there_is_room(
     assert bool(found.reason) == (free == (2, 2))
 
 
-def chosen(free: tuple[int, int], **wanted: Any) -> Placement:
+def chosen(
+    free: tuple[int, int], speeds: Mapping[str, float] | None = None, **wanted: Any
+) -> Placement:
     """The placement where that many GB of the device and of the host are free."""
     usual: dict[str, Any] = {"views": 0, "augment": None}
     room = {"cuda": free[0] * 10**9, "cpu": free[1] * 10**9}
@@ -135,6 +138,7 @@ def chosen(free: tuple[int, int], **wanted: Any) -> Placement:
         OneGB(ImageInput()),
         none,
         none,
+        speeds=lambda: speeds or {},
         free=lambda device: room[device.type],
     )
 
@@ -157,6 +161,25 @@ def test_the_reason_is_told_where_an_accelerator_has_to_wait_for_workers() -> No
     assert Placement(DEVICE, "device", 1192, 180 * 10**6).in_words("images", GPU) == (
         "data: 1,192 images decoded on the device, 180 MB"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "speeds", "expected"),
+    [
+        (AUTO, {"device": 900.0, "workers": 300.0}, (DEVICE, True)),
+        (AUTO, {"device": 300.0, "workers": 900.0}, (WORKERS, False)),
+        (DEVICE, {"device": 300.0, "workers": 900.0}, (DEVICE, True)),
+    ],
+)
+def test_images_that_do_not_fit_are_decoded_where_that_is_faster(
+    asked: str, speeds: dict[str, float], expected: tuple[str, bool]
+) -> None:
+    found = chosen((1, 1), speeds, asked=asked, device=GPU, epochs=2)
+    assert (found.augment_on, found.streamed, found.memory) == (*expected, "")
+    where = "on the device in every epoch" if found.streamed else "in workers"
+    assert found.in_words("images", GPU).startswith(f"data: images decoded {where}, measured (")
+    again = chosen((9, 9), speeds, asked=DEVICE, device=GPU, epochs=2, streamed=True)
+    assert again.in_words("images", GPU) == "data: images decoded on the device in every epoch"
 
 
 def test_the_free_memory_is_what_training_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,17 +19,13 @@ from zoo.data.loader import make_loader
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed
 from zoo.modalities.batches import BatchOptions
-from zoo.modalities.image import placed as placed_module
+from zoo.modalities.image import device_batches as batches_module
 from zoo.modalities.image.augmenting import _trivial
 from zoo.modalities.image.batches import ImageBatches
 from zoo.modalities.image.boxes import plain_boxes, random_boxes
+from zoo.modalities.image.device_batches import PlacedBatches, device_batches
 from zoo.modalities.image.modality import IMAGE
-from zoo.modalities.image.placed import (
-    ImagePlacing,
-    PlacedBatches,
-    PlacedImages,
-    batches_in_memory,
-)
+from zoo.modalities.image.placed import ImagePlacing, PlacedImages
 from zoo.modalities.image.resampling import resample
 from zoo.modalities.image.transforms import make_transform
 from zoo.modalities.image.trivial_batch import OPERATIONS, trivial_batch
@@ -60,7 +56,7 @@ def placed(given: Sequence[Any], image_input: ImageInput) -> Samples:
 
 
 def batches(given: Samples, image_input: ImageInput, **options: Any) -> PlacedBatches:
-    found = batches_in_memory(given, image_input, BatchOptions(**options))
+    found = device_batches(given, image_input, BatchOptions(**options))
     assert isinstance(found, PlacedBatches)
     return found
 
@@ -104,7 +100,7 @@ def test_a_crop_is_resized_and_mirrored_as_by_pillow(monkeypatch: pytest.MonkeyP
     assert (top, left) != (0, 0)
     assert (height, width) != (50, 70)
     crop = image.crop((left, top, left + width, top + height)).resize((24, 24), 2)
-    monkeypatch.setattr(placed_module, "random_boxes", lambda *_, **__: boxes)
+    monkeypatch.setattr(batches_module, "random_boxes", lambda *_, **__: boxes)
     for mirrored in (False, True):
         boxes.mirrored[0] = mirrored
         whole = batches(placed([image], given), given, train=True).read([(0, 0)])["pixel_values"][0]
@@ -140,7 +136,7 @@ def test_only_the_rows_of_the_crops_are_copied_from_the_hosts_memory() -> None:
     )
     how: dict[str, Any] = {"size": 24, "interpolation": "bilinear", "colour": (0, 0, 0)}
     expected = resample(inputs.pixels, inputs.offsets, inputs.widths, boxes, **how)
-    copied, offsets = placed_module._copied(
+    copied, offsets = batches_module._copied(
         inputs.pixels, inputs.offsets, inputs.widths, boxes, CPU
     )
     assert len(copied) < len(inputs.pixels)
@@ -156,7 +152,7 @@ def test_validation_images_are_those_of_the_workers_to_the_bit(tmp_path: Path) -
     held = samples(files)
     loader = make_loader(ImageBatches(held, make_transform(given, train=False), 0), batch_size=4)
     prepared = ImagePlacing(given).prepared(held, loader, CPU, on_host=False)
-    reader = batches_in_memory(prepared, given, BatchOptions())
+    reader = device_batches(prepared, given, BatchOptions())
     assert reader is not None
     again = make_loader(reader, batch_size=4)
     for one, other in zip(loader, again, strict=True):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 
 from zoo.contract.extensions import AugmentationSpec
-from zoo.data.loader import Loader
+from zoo.data.batch_order import Key
+from zoo.data.loader import BatchReader, Loader
 from zoo.data.samples import Samples
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
@@ -37,6 +39,8 @@ class Placement:
         inputs: How many are kept.
         bytes: The memory that they take.
         reason: Why they are not kept, where that is not the default.
+        streamed: Whether the device decodes them in each epoch.
+        speeds: Inputs per second that the device and the workers make ready, if that was measured.
     """
 
     augment_on: str = WORKERS
@@ -44,9 +48,17 @@ class Placement:
     inputs: int = 0
     bytes: int = 0
     reason: str = ""
+    streamed: bool = False
+    speeds: Mapping[str, float] = field(default_factory=dict)
 
     def in_words(self, nouns: str, device: torch.device) -> str:
         """One line for the user; empty if there is nothing to say."""
+        speeds = [f"{name}: {speed:,.0f}/s" for name, speed in self.speeds.items()]
+        measured = f", measured ({', '.join(speeds)})" if speeds else ""
+        if self.streamed:
+            return f"data: {nouns} decoded on the device in every epoch{measured}"
+        if speeds:
+            return f"data: {nouns} decoded in workers{measured}"
         if not self.memory:
             return f"data: {nouns} are augmented in workers, since {self.reason}" * bool(
                 self.reason
@@ -72,6 +84,7 @@ class Wanted:
         views: Augmented views of each input for a frozen backbone.
         augment: Further augmentation.
         processes: Processes on this machine, each of which keeps its own copy.
+        streamed: Whether the run decoded on the device when it started, to resume or repeat it.
     """
 
     asked: str
@@ -80,6 +93,7 @@ class Wanted:
     views: int
     augment: Offer[AugmentationSpec] | None
     processes: int = 1
+    streamed: bool = False
 
 
 def choose_placement(
@@ -88,15 +102,19 @@ def choose_placement(
     train: Samples,
     val: Samples,
     *,
+    speeds: Callable[[], Mapping[str, float]] = dict,
     free: Callable[[torch.device], int] | None = None,
 ) -> Placement:
     """Decide where batches are made. ``auto`` is the device if that is an accelerator and it pays.
+
+    Inputs that do not fit into memory are decoded in every epoch, wherever that is faster.
 
     Args:
         wanted: What decides.
         placing: The modality's, if it can.
         train: Training samples.
         val: Validation samples.
+        speeds: Measures :attr:`Placement.speeds`; empty if the device cannot decode.
         free: The free memory of a device in bytes; measured by default.
 
     Raises:
@@ -109,6 +127,8 @@ def choose_placement(
     reason = placing.obstacle(train, wanted.augment) or placing.obstacle(val, None)
     if not wanted.epochs and not wanted.views:
         reason = "nothing is augmented: the backbone is frozen"
+    if not reason and wanted.streamed:
+        return Placement(DEVICE, streamed=True)
     if not reason:
         size, count = placing.estimated_bytes(train, val), len(train) + len(val)
         measured = free or free_bytes
@@ -118,6 +138,10 @@ def choose_placement(
         if size <= SHARE * host:
             return Placement(DEVICE, "host", count, size)
         reason = f"they would take {in_bytes(size)}, and {in_bytes(host)} of memory are free"
+        if found := speeds():
+            fastest = max(found, key=found.__getitem__)
+            chosen = fastest if wanted.asked == AUTO else DEVICE
+            return Placement(chosen, reason=reason, streamed=chosen == DEVICE, speeds=found)
     if wanted.asked == DEVICE:
         raise UsageError(
             f"--augment-on device is not possible: {reason}",
@@ -164,6 +188,43 @@ def place(
     placement = replace(placement, bytes=size)
     reporter.note(placement.in_words(train.kind.nouns, device))
     return placed, prepared, placement
+
+
+def measured_speeds(
+    batches: Sequence[Sequence[Key]],
+    device: BatchReader,
+    workers: BatchReader,
+    *,
+    processes: int,
+    wait: Callable[[], None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Inputs per second, as of :attr:`Placement.speeds`; empty if the device cannot decode.
+
+    Args:
+        batches: Some to make, the first one not timed.
+        device: Makes them on the device.
+        workers: Makes them in this process, as one worker would.
+        processes: The workers beside each other.
+        wait: Waits for the device.
+        clock: Seconds.
+    """
+
+    def seconds(reader: BatchReader) -> float:
+        reader.read(batches[0])
+        wait()
+        began = clock()
+        for keys in batches[1:]:
+            reader.read(keys)
+        wait()
+        return max(clock() - began, 1e-9)
+
+    count = sum(map(len, batches[1:]))
+    try:
+        on_device = count / seconds(device)
+    except RuntimeError:  # a build of torchvision without nvJPEG, or memory that runs out
+        return {}
+    return {DEVICE: on_device, WORKERS: processes * count / seconds(workers)}
 
 
 def free_bytes(device: torch.device) -> int:

@@ -145,6 +145,9 @@ class Placing(Protocol):
             BadFilesError: An input cannot be read.
         """
 
+    def streamed(self, samples: Samples, device: torch.device) -> Samples | None:
+        """Samples that are decoded on the device in each epoch; ``None`` if it cannot do that."""
+
     def prepared(
         self,
         samples: Samples,

@@ -40,6 +40,7 @@ class Request:
         surgery: Name of the function that changes the backbone before it trains.
         measured: The batch size that the run measured when it started, to resume or repeat it.
         compiled: Which steps of the run to repeat were compiled.
+        streamed: Whether it decided then to decode inputs on the device in every epoch.
         overrides: Fields of the recipe that differ from the default.
     """
 
@@ -199,6 +200,7 @@ class Request:
     surgery: str | None = None
     measured: int | None = None
     compiled: Sequence[Mapping[str, Any]] | None = None
+    streamed: bool | None = None
     precision: str = option(
         "Numerical precision (default: auto, bf16 or fp16 where fast).",
         section=_RUN,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Samples
@@ -13,8 +14,17 @@ from zoo.engine.batch_norm import refuse_single_sample_batches
 from zoo.engine.decoding import MOST_BYTES, worth_decoding
 from zoo.engine.forward import Forward
 from zoo.engine.loader_factory import LoaderFactory
-from zoo.engine.placement import AUTO, Placement, Wanted, choose_placement, place
+from zoo.engine.placement import (
+    AUTO,
+    WORKERS,
+    Placement,
+    Wanted,
+    choose_placement,
+    measured_speeds,
+    place,
+)
 from zoo.engine.progress import Reporter
+from zoo.engine.streams import wait_for
 from zoo.engine.training_setup import Dataloaders
 from zoo.errors import ZooError
 from zoo.modalities import modality_of
@@ -70,7 +80,8 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
     assert val is not None
     epochs = sum(phase.epochs for phase in plan.phases if phase.trains_backbone)
     placing = modality_of(spec).placing(spec)
-    placement = _placement(plan, placing, epochs, accelerator)
+    streamed = None if placing is None else placing.streamed(train, accelerator.device)
+    placement = _placement(plan, placing, epochs, accelerator, loaders, streamed)
     cached_train, cached_val = train, val
     if placement.bytes <= MOST_BYTES:
         cached_train, cached_val = _cached(plan, epochs, accelerator)
@@ -84,9 +95,11 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
             plain=loaders.plain,
             reporter=reporter,
         )
-        loaders = replace(loaders, augment_on=placement.augment_on)
     elif words := placement.in_words(splits.kind.nouns, accelerator.device):
         reporter.note(words)
+    if streamed is not None and placement.streamed:
+        cached_train = streamed
+    loaders = replace(loaders, augment_on=placement.augment_on)
     assert train.labels is not None
     assert val.labels is not None
     return Dataloaders(
@@ -105,9 +118,31 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
 
 
 def _placement(
-    plan: Plan, placing: Placing | None, epochs: int, accelerator: Accelerator
+    plan: Plan,
+    placing: Placing | None,
+    epochs: int,
+    accelerator: Accelerator,
+    loaders: LoaderFactory,
+    streamed: Samples | None,
 ) -> Placement:
-    """Where batches are made."""
+    """Where batches are made; on all processes alike."""
+    train, val, alone = plan.splits.train, plan.splits.val, accelerator.num_processes == 1
+
+    def speeds() -> dict[str, float]:
+        if streamed is None or not alone:
+            return {}
+        device, workers = (
+            loaders.shuffled(samples, batch_size=plan.recipe.batch_size)
+            for samples in (streamed, train)
+        )
+        return measured_speeds(
+            list(workers.order)[:3],
+            device.reader,
+            workers.reader,
+            processes=max(1, workers.num_workers),
+            wait=lambda: wait_for(accelerator.device),
+        )
+
     wanted = Wanted(
         asked=plan.request.augment_on or AUTO,
         device=accelerator.device,
@@ -115,9 +150,13 @@ def _placement(
         views=plan.recipe.cached_views,
         augment=plan.opened.augment,
         processes=accelerator.num_processes,
+        streamed=streamed is not None and bool(plan.request.streamed),
     )
-    assert plan.splits.val is not None
-    return choose_placement(wanted, placing, plan.splits.train, plan.splits.val)
+    assert val is not None
+    placement = choose_placement(wanted, placing, train, val, speeds=speeds)
+    if not alone and WORKERS in gather_object([placement.augment_on]):
+        return Placement(reason=placement.reason)
+    return placement
 
 
 def _cached(plan: Plan, epochs: int, accelerator: Accelerator) -> tuple[Samples, Samples]:

@@ -65,6 +65,7 @@ def rerun(
         compile=record["compile"],
         measured=record["measured_batch"] and record["measured_batch"]["size"],
         augment_on=record["placement"] and record["placement"]["augment_on"],
+        streamed=record["placement"] and record["placement"]["streamed"],
     )
     if choose_device(request.device).type == record["device"]:
         request = request.but(compiled=record["results"].get("compiled"))

@@ -57,6 +57,7 @@ def resume(folder: Path, options: RunOptions, data: str | None = None, network: 
         compile=record["compile"],
         measured=record["measured_batch"] and record["measured_batch"]["size"],
         augment_on=record["placement"] and record["placement"]["augment_on"],
+        streamed=record["placement"] and record["placement"]["streamed"],
     )
     if request.device == "auto":
         request = request.but(device=record["device"])

@@ -52,6 +52,14 @@ class Boxes:
     columns: Axis
     mirrored: NDArray[np.bool_]
 
+    def part(self, chosen: slice) -> Boxes:
+        """Those of some of the images."""
+        rows, columns = (
+            Axis(axis.start[chosen], axis.length[chosen], axis.target[chosen], axis.shift[chosen])
+            for axis in (self.rows, self.columns)
+        )
+        return Boxes(rows, columns, self.mirrored[chosen])
+
 
 def random_boxes(
     given: ImageInput,

@@ -198,10 +198,10 @@ class ImageModality(DefaultsOfFiles):
     ) -> BatchReader:
         """Reads and augments images as they are needed, or those that are in memory already."""
         from zoo.modalities.image.batches import ImageBatches
-        from zoo.modalities.image.placed import batches_in_memory
+        from zoo.modalities.image.device_batches import device_batches
         from zoo.modalities.image.transforms import make_transform
 
-        if found := batches_in_memory(samples, spec.image_input, options):
+        if found := device_batches(samples, spec.image_input, options):
             return found
         transform = make_transform(
             spec.image_input,

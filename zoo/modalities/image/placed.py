@@ -1,8 +1,8 @@
-"""Decoded images that stay in the memory of the device, or of the host, and batches made of them."""
+"""Images for batches that are made on the device: decoded in its memory or the host's, or streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,23 +15,21 @@ from torch import Tensor
 
 from zoo.contract.extensions import AugmentationSpec
 from zoo.contract.spec import ImageInput
-from zoo.data.batch_order import Key
-from zoo.data.loader import BatchReader, TensorBatch, labels_of
+from zoo.data.loader import TensorBatch
 from zoo.data.samples import Samples
-from zoo.data.sequences import Indices, Inputs
-from zoo.modalities.batches import BatchOptions
-from zoo.modalities.image.augmenting import BatchAugment
+from zoo.data.sequences import Indices, Inputs, Raw, in_memory
 from zoo.modalities.image.bit_depth import OVERSAMPLING
-from zoo.modalities.image.boxes import Boxes, Integers, plain_boxes, random_boxes
+from zoo.modalities.image.boxes import Integers
 from zoo.modalities.image.decoded import ImageDecoding
+from zoo.modalities.image.device_jpeg import can_decode, is_plain_jpeg
 from zoo.modalities.image.reading import read_image
-from zoo.modalities.image.resampling import FILTERS, on_device, resample
+from zoo.modalities.image.resampling import FILTERS
 from zoo.modalities.image.transforms import RGB
 from zoo.registry.offers import Offer
 from zoo.system.processor import usable_cores
-from zoo.system.tensors.draws import Draws
 
 _CHUNK = 64  # images that are decoded at a time
+_ASKED = 16  # images of which half must be JPEGs for all to be streamed
 
 
 @dataclass(frozen=True)
@@ -106,97 +104,29 @@ class PreparedImages:
         return PreparedImages(self.named.take(indices), self.pixels[indices], self.device)
 
 
-class PlacedBatches(BatchReader):
-    """Augmented batches of placed images, made on the device.
+@dataclass(frozen=True)
+class StreamedImages:
+    """Inputs that are decoded on the device, in each epoch.
 
-    Crops, flips and augmentations have the distributions of :class:`ImageBatches`, whose workers
-    augment single images, but draw other random numbers.
+    Attributes:
+        named: Where they are.
+        device: Where they are decoded.
     """
 
-    in_processes = False
-    on_device = True
+    named: Inputs
+    device: torch.device
 
-    def __init__(
-        self, samples: Samples, inputs: PlacedImages, given: ImageInput, options: BatchOptions
-    ) -> None:
-        self.samples, self._inputs, self._given, self._options = samples, inputs, given, options
-        mirrors = options.flip and given.flip
-        self._augment: BatchAugment | None = None
-        if options.train and options.augment is not None:
-            self._augment = BatchAugment(options.augment, flip=mirrors)
-        self._colour = tuple(round(255 * mean) for mean in given.mean)
+    def __len__(self) -> int:
+        return len(self.named)
 
-    def read(self, keys: Sequence[Key]) -> TensorBatch:
-        draws = Draws(self._options.seed, keys)
-        rows = np.array([index for _, index in keys])
-        heights, widths = self._inputs.heights[rows], self._inputs.widths[rows]
-        pixels = self._resized(rows, widths, self._boxes(heights, widths, draws))
-        if self._augment is not None:
-            pixels = self._augment(pixels, draws)
-        return {"pixel_values": pixels} | labels_of(self.samples, rows.tolist())
+    def __getitem__(self, index: int) -> Raw:
+        return self.named[index]
 
-    def _boxes(self, heights: Integers, widths: Integers, draws: Draws) -> Boxes:
-        options = self._options
-        if not options.train:
-            return plain_boxes(self._given, heights, widths)
-        return random_boxes(
-            self._given, heights, widths, draws, flip=options.flip, min_scale=options.min_scale
-        )
+    def name(self, index: int) -> str:
+        return self.named.name(index)
 
-    def _resized(self, rows: Integers, widths: Integers, boxes: Boxes) -> Tensor:
-        pixels, offsets = self._inputs.pixels, self._inputs.offsets[rows]
-        if pixels.device != self._inputs.device:
-            pixels, offsets = _copied(pixels, offsets, widths, boxes, self._inputs.device)
-            boxes = replace(boxes, rows=replace(boxes.rows, start=np.zeros_like(offsets)))
-        red, green, blue = self._colour
-        return resample(
-            pixels,
-            offsets,
-            widths,
-            boxes,
-            size=self._given.size,
-            interpolation=self._given.interpolation,
-            colour=(red, green, blue),
-        )
-
-
-def batches_in_memory(
-    samples: Samples, given: ImageInput, options: BatchOptions
-) -> BatchReader | None:
-    """Batches of samples that are placed or prepared; ``None`` for others."""
-    inputs = samples.inputs
-    if isinstance(inputs, PlacedImages):
-        return PlacedBatches(samples, inputs, given, options)
-    return PreparedBatches(samples, inputs) if isinstance(inputs, PreparedImages) else None
-
-
-def _copied(
-    pixels: Tensor, offsets: Integers, widths: Integers, boxes: Boxes, device: torch.device
-) -> tuple[Tensor, Integers]:
-    """Copy the rows that are needed from pinned memory; the host does not wait for it."""
-    begins = offsets + 3 * boxes.rows.start * widths
-    counts = 3 * boxes.rows.length * widths
-    ends = np.cumsum(counts)
-    copied = torch.empty(int(ends[-1] + widths.max()), dtype=torch.uint8, device=device)
-    for begin, count, end in zip(begins.tolist(), counts.tolist(), ends.tolist(), strict=True):
-        copied[end - count : end].copy_(pixels[begin : begin + count], non_blocking=True)
-    return copied, ends - counts
-
-
-class PreparedBatches(BatchReader):
-    """Batches of prepared images: those of :class:`ImageBatches`, bit for bit."""
-
-    in_processes = False
-
-    def __init__(self, samples: Samples, inputs: PreparedImages) -> None:
-        self.samples, self._pixels = samples, inputs.pixels
-        self.on_device = inputs.pixels.device.type != "cpu"
-
-    def read(self, keys: Sequence[Key]) -> TensorBatch:
-        indices = [index for _, index in keys]
-        rows = on_device(np.array(indices), self._pixels.device, torch.int64)
-        pixels = self._pixels.index_select(0, rows).permute(0, 3, 1, 2)
-        return {"pixel_values": pixels} | labels_of(self.samples, indices)
+    def take(self, indices: Indices) -> StreamedImages:
+        return StreamedImages(self.named.take(indices), self.device)
 
 
 @dataclass(frozen=True)
@@ -257,18 +187,28 @@ class ImagePlacing:
             pixels[batch["index"].to(store)] = batch["pixel_values"].to(store).permute(0, 2, 3, 1)
         return replace(samples, inputs=PreparedImages(samples.inputs, pixels, device))
 
+    def streamed(self, samples: Samples, device: torch.device) -> Samples | None:
+        """JPEGs decoded by nvJPEG; see :mod:`zoo.modalities.image.device_jpeg`."""
+        if in_memory(samples.inputs) or not can_decode(device):
+            return None
+        some = np.linspace(0, len(samples) - 1, min(_ASKED, len(samples))).astype(int)
+        if 2 * sum(is_plain_jpeg(samples.raw(int(index))) for index in some) < len(some):
+            return None
+        return replace(samples, inputs=StreamedImages(samples.inputs, device))
+
 
 def _decoded(samples: Samples, size: int) -> Iterator[list[NDArray[np.uint8]]]:
     """The images, ``(H, 3, W)`` each, several at a time."""
-    read = partial(_pixels_of, samples, size)
+    read = partial(pixels_of, samples, size)
     with ThreadPoolExecutor(max_workers=max(1, round(usable_cores()))) as pool:
         for start in range(0, len(samples), _CHUNK):
             yield list(pool.map(read, range(start, min(start + _CHUNK, len(samples)))))
 
 
-def _pixels_of(samples: Samples, size: int, index: int) -> NDArray[np.uint8]:
+def pixels_of(samples: Samples, size: int, index: int) -> NDArray[np.uint8]:
+    """An image as bytes ``(H, 3, W)``, no larger than needed."""
     image = read_image(samples.raw(index), size=size, name=samples.input(index))
-    # As large JPEGs are decoded: no larger than needed.
+    # As large JPEGs are decoded.
     if (factor := min(image.size) // (OVERSAMPLING * size)) > 1:
         image = image.reduce(factor)
     return np.ascontiguousarray(np.asarray(image).transpose(0, 2, 1))

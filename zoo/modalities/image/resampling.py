@@ -81,17 +81,13 @@ def resample(
     parts = []
     for first in range(0, len(offsets), at_once):
         part = slice(first, first + at_once)
-        mirrored = boxes.mirrored[part]
-        rows, columns = (_part(axis, part) for axis in (boxes.rows, boxes.columns))
-        chosen = _gathered(pixels, offsets[part], widths[part], rows, columns)
-        down = _weights(rows, np.zeros_like(mirrored), size, interpolation, pixels.device)
-        across = _weights(columns, mirrored, size, interpolation, pixels.device)
+        some = boxes.part(part)
+        chosen = _gathered(pixels, offsets[part], widths[part], some.rows, some.columns)
+        never = np.zeros_like(some.mirrored)
+        down = _weights(some.rows, never, size, interpolation, pixels.device)
+        across = _weights(some.columns, some.mirrored, size, interpolation, pixels.device)
         parts.append(_resized(chosen, down, across, colour))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _part(axis: Axis, part: slice) -> Axis:
-    return Axis(axis.start[part], axis.length[part], axis.target[part], axis.shift[part])
 
 
 def on_device(array: NDArray[Any], device: torch.device, dtype: torch.dtype) -> Tensor:
