@@ -15,9 +15,10 @@ from torch import nn
 
 import zoo
 from tests.device_waits import mark, recorded
-from zoo.engine import extraction, loop, readings, sources, streams
+from zoo.engine import extraction, linear_fit, loop, readings, sources, streams
 from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.progress import Quiet
+from zoo.engine.strategies import STRENGTHS
 from zoo.errors import RunError
 from zoo.modalities.image.placed import ImagePlacing
 
@@ -106,8 +107,12 @@ def test_the_host_waits_for_the_device_at_the_readings_only(
     train("cnn", few, tmp_path / "run", **IMAGES, **options)
     # After the first step of a phase, and after the last one of each epoch.
     readings = [READ, "tolist"] * 3
-    if options.get("strategy") == "gradual":  # whose first phase, L-BFGS, decides on the host
-        assert waits["train"][-7:] == [READ, *readings]
+    if options.get("strategy") == "gradual":  # whose first phase reads whether L-BFGS has converged
+        solved = [READ, "tolist"] * len(STRENGTHS)
+        converged = waits["train"].index(READ)
+        assert set(waits["train"][:converged]) == {"_local_scalar_dense"}
+        assert converged <= linear_fit.ITERATIONS / linear_fit.READ_EVERY
+        assert waits["train"][converged:] == [*solved, *readings]
     else:
         assert waits["train"] == readings
     assert set(waits["validate"]) <= {"wait", "cpu"}

@@ -17,7 +17,7 @@ from PIL import Image
 import zoo
 from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
-from zoo.engine.strategies import STRATEGIES
+from zoo.engine.strategies import STRATEGIES, STRENGTHS
 
 IMAGES = {
     "resnet18": 32,
@@ -231,7 +231,7 @@ def test_the_head_by_lbfgs_is_as_good_as_scikit_learns(tmp_path: Path) -> None:
     )
     epochs = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     losses = [epoch["train_loss"] for epoch in epochs]
-    assert len(epochs) == 5
+    assert len(epochs) == len(STRENGTHS)
     assert losses == sorted(losses, reverse=True)  # the weaker the regularisation, the smaller
     adam = zoo.finetune(
         "cnn", classes=3, strategy="probe", head_solver="adamw",
@@ -311,8 +311,8 @@ def test_the_record_says_what_chose_the_epoch_and_which_settings_each_phase_used
     best = lines[run.record["results"]["best_epoch"] - 1]
     assert run.task.metric == run.record["recipe"]["metric"] == "balanced_accuracy"
     assert best["balanced_accuracy"] == max(line["balanced_accuracy"] for line in lines)
-    assert [line.get("strength") for line in lines] == [1000, 100, 10, 1, 0.1, None]
-    assert ["lr" in line for line in lines] == [False] * 5 + [True]
+    assert [line.get("strength") for line in lines] == [*STRENGTHS, None]
+    assert ["lr" in line for line in lines] == [False] * len(STRENGTHS) + [True]
     probe, full = run.record["phases"]
     assert probe["solver"] == "lbfgs"
     assert full["settings"]["ema"] == 0.9

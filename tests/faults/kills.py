@@ -40,7 +40,8 @@ def digest(run: Path) -> dict[str, str]:
     """What must be the same: weights, predictions, and every metric but times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
-        del line["seconds"], line["samples_per_second"], line["waiting"]
+        del line["seconds"], line["samples_per_second"]
+        line.pop("waiting", None)
     record = json.loads((run / "run.json").read_text())
     return {
         **{

@@ -9,7 +9,7 @@ import pytest
 
 from zoo.engine.chosen_strategy import STRATEGY, ChosenStrategy
 from zoo.engine.recipe import Recipe
-from zoo.engine.strategies import STRATEGIES, Phase
+from zoo.engine.strategies import STRATEGIES, STRENGTHS, Phase
 from zoo.errors import PluginError, UsageError
 from zoo.registry.offers import Offer
 
@@ -99,7 +99,7 @@ def test_an_argument_is_handed_to_the_strategy() -> None:
 def test_a_head_that_is_solved_for_tries_every_strength() -> None:
     head = phase(trains_backbone=False, solver="lbfgs")
     (solved,) = chosen(lambda recipe, stages: [head]).phases(RECIPE, STAGES)
-    assert solved.epochs == 5
+    assert solved.epochs == len(STRENGTHS) == 9
 
 
 @pytest.mark.parametrize(("argument", "frozen"), [("1", "layer1"), ("2", "stem"), ("3", None)])

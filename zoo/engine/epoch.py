@@ -159,9 +159,10 @@ def _record(
         **({"strength": strength_of(progress.epoch)} if phase.solved else {"lr": phase.lr}),
         "seconds": round(spent, 3),
         "samples_per_second": four_digits(progress.samples / progress.seconds),
-        "waiting": round(progress.waited / progress.seconds, 3),
         "best": better,
     }
+    if not phase.solved:
+        record["waiting"] = round(progress.waited / progress.seconds, 3)
     if progress.skipped:
         record["skipped_steps"] = progress.skipped
     if progress.tokens:

@@ -166,7 +166,7 @@ class Console:
             yield lambda: progress.advance(task)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """Print one line: phase and epoch, losses, the selection metric, samples per second.
+        """Print one line: phase and epoch, losses, the selection metric, samples per second of training.
 
         It continues with the fraction of padding among the tokens, with that of the time spent
         waiting for data if it is high, and with the steps that loss scaling skipped. A star marks the best epoch so far.
@@ -179,13 +179,15 @@ class Console:
             extras += f"  {waiting:.0%} of the time waiting for data"
         if skipped := record.get("skipped_steps"):
             extras += f"  {skipped} step{'s' * (skipped > 1)} skipped (loss scaling)"
-        strength = f"  strength {record['strength']:g}" if "strength" in record else ""
+        solved = "strength" in record  # for all strengths at once, so that one has no speed
+        strength = f"  strength {record['strength']:g}" if solved else ""
+        speed = "" if solved else f"  {record['samples_per_second']:.0f}/s"
         self._print(
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
-            f"val {title or title_of(metric)} {number(record[metric])}  "
-            f"{record['samples_per_second']:.0f}/s{extras}"
+            f"val {title or title_of(metric)} {number(record[metric])}"
+            f"{speed}{extras}"
             f"{'  *' if record['best'] else ''}"
         )
 

@@ -187,7 +187,7 @@ class Readings:
         """The samples of the step, or those whose features are not finite."""
         indices, description = taken.indices, "with the samples"
         if taken.features is not None:
-            bad = ~taken.features.isfinite().all(dim=1)
+            bad = (~taken.features.isfinite().all(dim=1)).cpu()
             if bad.any():
                 indices = indices[bad]
                 description = "where these samples have features that are not finite:"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.engine.break_even import Timing
+from zoo.engine.interrupts import Interrupted
+from zoo.engine.linear_fit import Fitted, Standardised, fit_linear
 from zoo.engine.readings import StepResult
 from zoo.engine.sources import Features, Step
-from zoo.engine.strategies import Phase, strength_of
+from zoo.engine.strategies import STRENGTHS, Phase, strength_of
 from zoo.engine.trainable import choose_trained
 from zoo.engine.training_setup import TrainingSetup
 
@@ -21,12 +23,15 @@ _ITERATIONS = 200
 
 
 class Solver:
-    """Fits the head by torch's L-BFGS (Liu and Nocedal 1989).
+    """Fits the head by L-BFGS; each epoch has the solution for one strength, in one step.
 
-    The loss is the mean over all samples plus ``0.5 · strength · m / N`` times the squared norm of
-    the head's matrices, where ``m`` is the mean square of the features; for ``m = 1`` that is
-    scikit-learn's logistic regression with ``C = 1 / strength``. Each epoch fits one strength, in
-    one step.
+    A linear layer is fitted for all strengths at once, in the first step, on standardised features:
+    the loss is the mean over all samples plus ``0.5 · strength / N`` times the squared norm of its
+    weights, as of scikit-learn's logistic regression with ``C = 1 / strength``. The layer that is
+    kept is for the features as they are.
+
+    Any other head is fitted by torch's L-BFGS to one strength after another, each from the solution
+    before. Its features are not standardised: ``strength`` is times their mean square.
     """
 
     average = None
@@ -37,6 +42,7 @@ class Solver:
         self._setup, self._source = setup, source
         self._head = setup.forward.backbone.head
         self._parameters = [p for p in self._head.parameters() if p.requires_grad]
+        self._fitted: Sequence[Fitted] = ()
 
     def begin(self) -> None:
         """Evaluation mode: a line search needs the same loss for the same parameters."""
@@ -47,8 +53,54 @@ class Solver:
 
     def step(self, number: int, step: Step) -> StepResult:
         """Fit with the strength of this epoch."""
-        loss = torch.tensor(self._solve(number, step), dtype=torch.float64)
-        return StepResult(loss, torch.zeros(()))  # the norm at the solution
+        if type(self._head) is nn.Linear:
+            loss = self._take(self._head, number, step)
+        else:
+            loss = torch.tensor(self._solve(number, step), dtype=torch.float64)
+        loss = loss / int(self._setup.accelerator.num_processes)  # each has all samples
+        return StepResult(loss, torch.zeros_like(loss))  # the norm at the solution
+
+    # -- a linear layer --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _take(self, head: nn.Linear, number: int, step: Step) -> Tensor:
+        """Give the head the solution of this epoch; returns the sum of the samples' losses."""
+        if not self._fitted:
+            self._fitted = self._fit(head, step)
+        weight, bias, loss = self._fitted[number % len(STRENGTHS)]
+        head.weight.copy_(weight)
+        if head.bias is not None:
+            head.bias.copy_(bias)
+        return loss * step.samples
+
+    @torch.enable_grad()
+    def _fit(self, head: nn.Linear, step: Step) -> Sequence[Fitted]:
+        def chunks() -> Iterator[Tensor]:
+            for some in self._chunks(step):
+                rows, _ = self._source.place(some, 0)
+                assert isinstance(rows, Tensor)
+                yield rows
+
+        bias = head.bias is not None
+        assert isinstance(step.inputs, Tensor)
+        labels = replace(step, inputs=step.inputs[:0])
+        return fit_linear(
+            Standardised.of(chunks, centred=bias),
+            self._source.place(labels, 0)[1],
+            self._setup.loss,
+            outputs=head.out_features,
+            bias=bias,
+            strengths=STRENGTHS,
+            check=self._check,
+        )
+
+    def _check(self) -> None:
+        """Stop after a signal; several processes stop after the step, together."""
+        alone = self._setup.accelerator.num_processes == 1
+        if alone and self._setup.interrupts.received is not None:
+            raise Interrupted
+
+    # -- any other head --------------------------------------------------------------------------
 
     def _solve(self, number: int, step: Step) -> float:
         """Fit with the strength of this epoch; returns the sum of the samples' losses."""
@@ -77,7 +129,7 @@ class Solver:
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         optimizer.zero_grad()
-        return self._total(step) / int(self._setup.accelerator.num_processes)  # each has all
+        return self._total(step)
 
     @torch.no_grad()
     def _total(self, step: Step) -> float:
@@ -93,13 +145,20 @@ class Solver:
         return total
 
     def _losses(self, step: Step) -> Iterator[Tensor]:
-        """The losses of all samples, in chunks of :data:`_ROWS`."""
+        """The losses of all samples, in chunks."""
+        for some in self._chunks(step):
+            inputs, targets = self._source.place(some, 0)
+            yield self._setup.loss(self._head(inputs).float(), targets)
+
+    @staticmethod
+    def _chunks(step: Step) -> Iterator[Step]:
+        """The step in chunks of :data:`_ROWS` samples."""
         assert isinstance(step.inputs, Tensor)
         for start in range(0, step.samples, _ROWS):
             rows = slice(start, start + _ROWS)
-            some = replace(step, inputs=step.inputs[rows], labels=step.labels[rows])
-            inputs, targets = self._source.place(some, 0)
-            yield self._setup.loss(self._head(inputs).float(), targets)
+            yield replace(step, inputs=step.inputs[rows], labels=step.labels[rows])
+
+    # -- as of a learner -------------------------------------------------------------------------
 
     def gather(self) -> None:
         """Nothing to do: the head is part of the backbone."""

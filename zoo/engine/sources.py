@@ -16,6 +16,7 @@ from zoo.engine import features as feature_cache
 from zoo.engine.extraction import fill_from
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
+from zoo.engine.resident import on_device
 from zoo.engine.training_setup import TrainingSetup
 
 Inputs = Mapping[str, Tensor] | Tensor
@@ -109,7 +110,7 @@ class Batches:
 
 
 class Features:
-    """Cached features for the head; the frozen backbone runs once."""
+    """Cached features for the head, on the device if they fit; the frozen backbone runs once."""
 
     compilable = False
 
@@ -117,11 +118,14 @@ class Features:
         dataloaders, recipe = setup.dataloaders, setup.recipe
         self._setup = setup
         self._count = len(dataloaders.train_labels)
+        device = setup.forward.device
         self._views = [
-            self._cached(split, loader, self._count) for split, loader in training_views(setup)
+            on_device(self._cached(split, loader, self._count), device)
+            for split, loader in training_views(setup)
         ]
         # Exact, so that a later evaluation agrees to the bit.
-        self._val = self._cached("val", dataloaders.val, len(dataloaders.val_labels), exact=True)
+        val = self._cached("val", dataloaders.val, len(dataloaders.val_labels), exact=True)
+        self._val = on_device(val, device)
         self._labels = torch.from_numpy(dataloaders.train_labels)
         # In the batches of the validation split, for the same reason.
         self._partition = dataloaders.val.order.epoch_batches()
@@ -136,12 +140,12 @@ class Features:
         train = self._views[epoch % len(self._views)]
         for chosen in torch.split(order, recipe.probe_batch_size)[start:]:
             local = chosen[accelerator.process_index :: accelerator.num_processes]
-            rows = torch.from_numpy(train[local.numpy()])  # (b, feature_dim)
+            rows = train[local.to(train.device, non_blocking=True)]  # (b, feature_dim)
             yield Step(rows, self._labels[local], len(chosen), local)
 
     def everything(self) -> Step:
         """All samples in all views as one step; the features of a single one stay memory-mapped."""
-        views = [torch.from_numpy(view) for view in self._views]
+        views = self._views
         rows = views[0] if len(views) == 1 else torch.cat(views)
         labels = torch.cat([self._labels] * len(views))
         return Step(rows, labels, len(labels), torch.arange(self._count).repeat(len(views)))
@@ -157,7 +161,8 @@ class Features:
         """By the head alone."""
         forward = self._setup.forward
         forward.backbone.eval()
-        parts = [{"rows": torch.from_numpy(self._val[chosen])} for chosen in self._partition]
+        places = [torch.from_numpy(chosen).to(self._val.device) for chosen in self._partition]
+        parts = [{"rows": self._val[chosen]} for chosen in places]
         gathered = torch.cat(
             [head_logits(forward.backbone, forward.place(part)["rows"]) for part in parts]
         )

@@ -12,9 +12,8 @@ from zoo.engine.recipe import Recipe, Solver
 from zoo.errors import UsageError
 from zoo.weights.adapter_kinds import ADAPTERS
 
-STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
-"""Regularisation strengths that L-BFGS tries, strongest first. Each solution is the starting point of
-the next; the validation split selects one."""
+STRENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
+"""Regularisation strengths that L-BFGS tries, strongest first; the validation split selects one."""
 
 
 def strength_of(epoch: int) -> float:
