@@ -15,12 +15,13 @@ from torch import nn
 
 import zoo
 from tests.device_waits import mark, recorded
-from zoo.engine import extraction, linear_fit, loop, readings, sources, streams
+from zoo.engine import extraction, find_lr, linear_fit, loop, readings, sources, streams
 from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.progress import Quiet
 from zoo.engine.strategies import STRENGTHS
 from zoo.errors import RunError
 from zoo.modalities.image.placed import ImagePlacing
+from zoo.training import finetune
 
 READ = "read"
 
@@ -118,6 +119,28 @@ def test_the_host_waits_for_the_device_at_the_readings_only(
     assert set(waits["validate"]) <= {"wait", "cpu"}
     # Two splits, whose features are then the host's.
     assert [w for w in waits["extract"] if w != "numpy"] == ["wait"] * len(waits["extract"][::3])
+
+
+def test_a_learning_rate_range_test_reads_at_intervals_and_finds_the_same(
+    few: Path, tmp_path: Path, waits: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    measured = find_lr.find_lr
+
+    def recorded_curve(setup: Any, phase: Any, **given: Any) -> find_lr.Curve:
+        with recorded(found, setup.forward.backbone, setup.loss):
+            return measured(setup, phase, **given, steps=40)
+
+    monkeypatch.setattr(finetune, "find_lr", recorded_curve)
+    monkeypatch.setattr(find_lr, "READ_SECONDS", 1e6)
+    usual: dict[str, Any] = {"strategy": "full", "batch_size": 2, "weights": "none", **IMAGES}
+    usual |= {"reporter": Quiet()}
+    _, curve = zoo.find_lr("cnn", few, **usual, output=tmp_path / "intervals")
+    assert found == ["tolist"] * 2
+    monkeypatch.setattr(find_lr, "READ_STEPS", 1)
+    _, each = zoo.find_lr("cnn", few, **usual, output=tmp_path / "each")
+    assert each == curve
+    assert waits["train"] == []
 
 
 @pytest.fixture

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
 from zoo.engine.learner import Learner
+from zoo.engine.readings import READ_SECONDS, READ_STEPS
 from zoo.engine.sources import Batches
 from zoo.engine.strategies import Phase
 from zoo.engine.training_setup import TrainingSetup
@@ -57,23 +62,51 @@ def find_lr(setup: TrainingSetup, phase: Phase, *, steps: int = STEPS) -> Curve:
     source = Batches(setup)
     rising = replace(phase, lr=LOWEST, epochs=math.ceil(steps / source.steps), gradual=False)
     learner = Learner(setup, rising, 0, source, factor=lambda step: factor**step)
-    losses: list[float] = []
+    smoothed = _Smoothed()
     with closing(setup.dataloaders), setup.reporter.steps("learning rates", steps) as tick:
         for number in range(steps):
             if number % source.steps == 0:
                 epoch = source.epoch(number // source.steps, 0)
                 learner.begin()
             step = next(epoch)
-            loss = float(learner.step(number, step).loss) / step.samples
-            if not math.isfinite(loss):
-                break
-            past = losses[-1] if losses else loss
-            losses.append(_SMOOTH * past + (1 - _SMOOTH) * loss)
-            if losses[-1] > _DIVERGED * min(losses):
+            smoothed.add(learner.step(number, step).loss / step.samples)
+            if smoothed.due(last=number == steps - 1) and smoothed.read():
                 break
             tick()
+    losses = smoothed.losses
     rates = [LOWEST * factor**number for number in range(len(losses))]
     return Curve(tuple(rates), tuple(losses), steepest(rates, losses))
+
+
+class _Smoothed:
+    """The smoothed losses up to where they diverge; read from the device about once a second."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self._taken: list[Tensor] = []
+        self._last = time.perf_counter()
+
+    def add(self, loss: Tensor) -> None:
+        """Add the mean loss of a step that has been queued on the device."""
+        self._taken.append(loss)
+
+    def due(self, *, last: bool) -> bool:
+        """Whether it is time to read."""
+        waited = time.perf_counter() - self._last >= READ_SECONDS
+        return last or waited or len(self._taken) >= READ_STEPS
+
+    def read(self) -> bool:
+        """Read what was added, waiting for the device; whether the loss has diverged."""
+        taken, self._taken = self._taken, []
+        for loss in torch.stack(taken).tolist():
+            if not math.isfinite(loss):
+                return True
+            past = self.losses[-1] if self.losses else loss
+            self.losses.append(_SMOOTH * past + (1 - _SMOOTH) * loss)
+            if self.losses[-1] > _DIVERGED * min(self.losses):
+                return True
+        self._last = time.perf_counter()
+        return False
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
