@@ -240,18 +240,22 @@ def _print_result(run: Any, as_json: bool) -> None:
                 "best_epoch": results["best_epoch"],
                 "metric": run.task.metric,
                 "metrics": run.metrics,
+                "folds": results.get("folds"),
                 "samples_per_second": results["samples_per_second"],
                 "seconds": results["seconds"],
                 **{key: run.record["data"][key] for key in _OF_DATA},
             }
         )
         return
+    from zoo.runs.folds import in_words
     from zoo.tasks.metrics import formatted
 
-    strength = results.get("best_strength")
+    strength, folds = results.get("best_strength"), results.get("folds")
+    if folds:
+        say(in_words(folds, run.task.selection.title))
     best = f"epoch {results['best_epoch']}" if strength is None else f"strength {strength:g}"
     say(
-        f"best {best}: {formatted(run.metrics, run.task.selection)} "
+        f"best {best}{', out of fold' if folds else ''}: {formatted(run.metrics, run.task.selection)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
     _print_data_notes(run.record["data"])

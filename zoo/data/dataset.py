@@ -47,7 +47,7 @@ def open_data(
     classes: int | None = None,
     bad_files: BadFiles = "error",
     dedupe: bool = False,
-    need: Literal["train", "evaluate"] = "train",
+    need: Literal["train", "folds", "evaluate"] = "train",
     known_classes: Sequence[str] | None = None,
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
@@ -70,7 +70,8 @@ def open_data(
         bad_files: Whether unreadable files and incomplete rows are an error or are skipped.
         dedupe: Drop training samples that are also in validation or test: the same file, an
             image that looks the same, or the same text up to case, spaces and Unicode form.
-        need: ``train`` reads ``train`` and ``val``. ``evaluate`` reads ``val`` and ``test`` if
+        need: ``train`` reads ``train`` and ``val``. ``folds`` reads them too, and leaves ``val`` empty
+            if the data has no such split. ``evaluate`` reads ``val`` and ``test`` if
             they have labels, or else everything (:meth:`Splits.to_evaluate`).
         known_classes: For an evaluation, the class names or target columns of the run.
         learned: For an evaluation, the columns that the run was trained on; used by default.
@@ -95,9 +96,10 @@ def open_data(
         source_name(source), kind, columns, findings, val_split, seed, tasks, source, groups
     )
     layout = layout_of(request)
-    if need == "train":
-        return _for_training(request, layout, classes, dedupe=dedupe, keep=keep)
-    return _for_evaluation(request, layout, known_classes)
+    if need == "evaluate":
+        return _for_evaluation(request, layout, known_classes)
+    divides = need == "train"
+    return _for_training(request, layout, classes, dedupe=dedupe, keep=keep, divides=divides)
 
 
 def _for_training(
@@ -107,6 +109,7 @@ def _for_training(
     *,
     dedupe: bool,
     keep: Keeps | None,
+    divides: bool,
 ) -> Splits:
     own = training_key(request, layout)
     first = layout[own](True, request.tasks)
@@ -130,13 +133,16 @@ def _for_training(
     assert train.labels is not None
     require_samples(train.labels, parts[own], classes)
     _require_groups(request, samples.values())
-    if val is None:
+    if val is None and not divides:
+        val = train.select([])
+    elif val is None:
         train, val = _halves(request, train, task)
         if not len(val):
             raise _too_few(parts[own])
     elif not len(val):
         raise nothing_readable(parts["val"].where)
-    found, before = overlap(train, [val, *_test(request, layout, task)]), len(train)
+    held_out = [each for each in (val, *_test(request, layout, task)) if len(each)]
+    found, before = overlap(train, held_out), len(train)
     if dedupe and found.in_train.any():
         train = drop_leaked(train, found, classes)
     assert train.labels is not None

@@ -78,6 +78,21 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """All samples of a cross-validation, of which its splits are rows.
+
+    Attributes:
+        samples: All of them.
+        train: Indices of the training split, ascending.
+        val: Indices of the validation split, ascending.
+    """
+
+    samples: Samples
+    train: Indices
+    val: Indices
+
+
+@dataclass(frozen=True)
 class Splits:
     """The splits of a dataset, for training or evaluation.
 
@@ -106,6 +121,7 @@ class Splits:
         flip: Whether a mirrored input still shows its class.
         min_scale: The smallest share of an image's area that still shows its class.
         task: The name of the task; empty without labels.
+        pool: All samples of a cross-validation, if the splits are one of its folds.
     """
 
     kind: InputKind
@@ -130,6 +146,7 @@ class Splits:
     flip: bool = True
     min_scale: float = 0.35
     task: str = field(kw_only=True)
+    pool: Pool | None = None
 
     def to_evaluate(self, *, trained_on: str) -> dict[str, Samples]:
         """The splits to evaluate on: ``val`` and ``test``, or ``all`` for data without splits.

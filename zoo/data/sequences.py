@@ -168,3 +168,43 @@ class Pairs:
 
     def take(self, indices: Indices) -> Pairs:
         return Pairs(self.first.take(indices), self.second.take(indices))
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Inputs of several sequences, one after the other.
+
+    Attributes:
+        parts: The sequences.
+        places: ``(N,)``, the index of each input in all of them.
+    """
+
+    parts: tuple[Inputs, ...]
+    places: Indices
+
+    @property
+    def objects(self) -> bool:
+        """Whether some are objects of this process."""
+        return any(map(in_memory, self.parts))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Raw:
+        part, place = self._found(index)
+        return part[place]
+
+    def name(self, index: int) -> str:
+        part, place = self._found(index)
+        return part.name(place)
+
+    def take(self, indices: Indices) -> Joined:
+        return replace(self, places=self.places[indices])
+
+    def _found(self, index: int) -> tuple[Inputs, int]:
+        place = int(self.places[index])
+        for part in self.parts:
+            if place < len(part):
+                return part, place
+            place -= len(part)
+        raise IndexError(index)

@@ -27,6 +27,11 @@ from zoo.errors import RunError
 from zoo.system.tensors.files import write_tensors
 
 STATE = "state.safetensors"
+_OUTPUTS = "outputs/"
+MOST_OUTPUTS = 2.0**26
+"""Bytes up to which the validation outputs of all epochs are kept, to tell how much choosing the
+best of them flatters it."""
+
 SAVE_SECONDS = 120.0
 """Seconds between checkpoints; longer if saving would take more than a twentieth of the time."""
 
@@ -89,10 +94,17 @@ class Best:
     Attributes:
         state: Plain names to tensors on the CPU; empty before the first epoch.
         logits: ``(M, outputs)`` on the validation split.
+        outputs: The same after every epoch, from 1; lacks epochs where they take too much memory.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    outputs: dict[int, Tensor] = field(default_factory=dict)
+
+    def add_outputs(self, epoch: int, logits: Tensor, *, limit: float) -> None:
+        """Keep the outputs after an epoch, if all of them so far take at most ``limit`` bytes."""
+        if epoch * logits.numel() * logits.element_size() <= limit:
+            self.outputs[epoch] = logits
 
     def keep(
         self, state: Mapping[str, Tensor], logits: Tensor, *, final: Container[str] = ()
@@ -181,7 +193,8 @@ class CheckpointStore:
             write_tensors(self._best(progress), {**best.state, "/logits": best.logits}, {})
             self._best_epoch = progress.best_epoch
         facts = {"progress": json.dumps(asdict(progress))}
-        write_tensors(self._folder / STATE, tensors, facts)
+        outputs = {f"{_OUTPUTS}{epoch}": each for epoch, each in best.outputs.items()}
+        write_tensors(self._folder / STATE, {**tensors, **outputs}, facts)
         for old in self._folder.glob("best-*.safetensors"):
             if old != self._best(progress):
                 with suppress(OSError):
@@ -204,6 +217,8 @@ class CheckpointStore:
             if progress.best_epoch:
                 best.state = safetensors.torch.load_file(self._best(progress))
                 best.logits = best.state.pop("/logits")
+            named = [name for name in tensors if name.startswith(_OUTPUTS)]
+            best.outputs = {int(name[len(_OUTPUTS) :]): tensors.pop(name) for name in named}
         except (OSError, ValueError, TypeError, LookupError, safetensors.SafetensorError) as error:
             raise RunError(
                 f"the state of the run in {self._folder} is damaged: {error}",

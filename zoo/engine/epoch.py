@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accelerate.utils import broadcast
+from torch import Tensor
 
 from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Progress
@@ -78,10 +79,9 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
     began = time.perf_counter()
     running.learner.gather()
     with _as_saved(running):
-        logits = running.source.validate()
-        metrics = setup.task.compute_metrics(logits, setup.dataloaders.val_labels)
-        score = list(setup.task.score(metrics))
-        better = all(map(math.isfinite, score)) and score > progress.score
+        metrics, logits, better = _judged(running)
+        if not setup.chosen:
+            best.add_outputs(len(progress.history) + 1, logits, limit=setup.most_outputs)
         if better:
             backbone = setup.forward.backbone
             kept = backbone.state_dict() if setup.keeps_adapters else adapters.plain_state(backbone)
@@ -90,11 +90,28 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
     record = _record(running, metrics, spent, better=better)
     progress.history.append(record)
     if better:
-        progress.best_epoch, progress.metrics, progress.score = record["epoch"], metrics, score
+        progress.best_epoch, progress.score = record["epoch"], list(setup.task.score(metrics))
+        progress.metrics = dict(setup.chosen.metrics) if setup.chosen else metrics
     progress.next_epoch()
     progress.total_seconds += spent
     setup.accelerator.log(metrics | {"train_loss": record["train_loss"]}, record["epoch"])
     setup.reporter.epoch({**record, "title": setup.task.selection.title}, running.phase.epochs)
+
+
+def _judged(running: RunningPhase) -> tuple[dict[str, float], Tensor, bool]:
+    """The metrics of the epoch, the outputs that they are of, and whether it is the best so far.
+
+    Where folds have chosen the epoch, they are those of the folds.
+    """
+    setup, progress = running.setup, running.progress
+    if setup.chosen:
+        number, epoch = progress.phase, progress.epoch + 1
+        kept = setup.chosen.keeps(number, epoch, running.phase)
+        return dict(setup.chosen.by_epoch[number, epoch]), setup.chosen.logits, kept
+    logits = running.source.validate()
+    metrics = setup.task.compute_metrics(logits, setup.dataloaders.val_labels)
+    score = list(setup.task.score(metrics))
+    return metrics, logits, all(map(math.isfinite, score)) and score > progress.score
 
 
 def four_digits(speed: float) -> float:

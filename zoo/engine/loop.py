@@ -37,6 +37,7 @@ class FitResult:
         best_epoch: Counted over all phases, from 1.
         metrics: The best epoch's metrics on the validation split.
         logits: The best epoch's outputs on it: ``(M, outputs)``.
+        outputs: The same after every epoch, from 1; lacks epochs where they took too much memory.
         seconds: Time for training and validation, without interruptions.
         samples_per_second: Training samples per second of training time in the last phase.
         compiled: Which steps ran compiled, and why.
@@ -46,6 +47,7 @@ class FitResult:
     best_epoch: int
     metrics: dict[str, float]
     logits: Tensor
+    outputs: Mapping[int, Tensor]
     seconds: float
     samples_per_second: float
     compiled: list[dict[str, Any]]
@@ -86,7 +88,8 @@ class _Fit:
             self.setup.reporter.note(f"resuming {_position(progress, self.phases)}")
         try:
             for phase in self.phases[progress.phase :]:
-                self._phase(phase)
+                if self._epochs(phase):
+                    self._phase(phase)
                 progress.phase, progress.epoch = progress.phase + 1, 0
         except Interrupted:
             self._save()
@@ -109,6 +112,7 @@ class _Fit:
             best_epoch=progress.best_epoch,
             metrics=progress.metrics,
             logits=self.best.logits,
+            outputs=self.best.outputs,
             seconds=round(progress.total_seconds, 2),
             samples_per_second=_speed(progress.history),
             compiled=progress.compiled,
@@ -118,7 +122,7 @@ class _Fit:
         began = time.perf_counter()
         self.running = running = self._prepare(phase)
         self.progress.total_seconds += time.perf_counter() - began
-        while self.progress.epoch < phase.epochs and not self._stalled(phase):
+        while self.progress.epoch < self._epochs(phase) and not self._stalled(phase):
             self._train_epoch(running)
             with self.setup.parts.part("validation"):
                 validate_epoch(running, self.best, final=self._final(phase))
@@ -162,12 +166,17 @@ class _Fit:
             return Features(self.setup)
         return prefixed(self.setup, phase) or Batches(self.setup)
 
+    def _epochs(self, phase: Phase) -> int:
+        chosen = self.setup.chosen
+        return chosen.epochs(self.progress.phase, phase) if chosen else phase.epochs
+
     def _stalled(self, phase: Phase) -> bool:
         """Whether early stopping ends the phase: no better epoch for ``patience`` epochs.
 
         Regularisation strengths are all tried: a worse one says nothing about the next.
         """
-        patience, progress = None if phase.solved else self.recipe.patience, self.progress
+        judges = not phase.solved and self.setup.chosen is None
+        patience, progress = self.recipe.patience if judges else None, self.progress
         without = min(progress.epoch, len(progress.history) - progress.best_epoch)
         return patience is not None and without >= patience
 

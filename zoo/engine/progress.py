@@ -41,6 +41,34 @@ class Reporter(Protocol):
         """
 
 
+class FoldReporter:
+    """Passes steps and epochs on to another reporter: header and notes are those of the whole run.
+
+    Args:
+        reporter: The other reporter.
+        title: The fold, such as ``fold 1 of 5``.
+    """
+
+    def __init__(self, reporter: Reporter, title: str) -> None:
+        self._reporter, self._title = reporter, title
+
+    def header(self, facts: Mapping[str, str]) -> None:
+        """The title alone."""
+        del facts
+        self._reporter.note(self._title)
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def steps(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]:
+        """As the reporter's."""
+        return self._reporter.steps(what, total)
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        """As the reporter's."""
+        self._reporter.epoch(record, epochs)
+
+
 class StoppingReporter:
     """Passes everything on to another reporter, and stops between two steps after a signal.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from zoo.engine.extraction import fill_from
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
 from zoo.engine.resident import on_device
-from zoo.engine.training_setup import TrainingSetup
+from zoo.engine.training_setup import PooledLoaders, TrainingSetup
 
 Inputs = Mapping[str, Tensor] | Tensor
 
@@ -119,12 +120,16 @@ class Features:
         self._setup = setup
         self._count = len(dataloaders.train_labels)
         device = setup.forward.device
-        self._views = [
-            on_device(self._cached(split, loader, self._count), device)
-            for split, loader in training_views(setup)
-        ]
-        # Exact, so that a later evaluation agrees to the bit.
-        val = self._cached("val", dataloaders.val, len(dataloaders.val_labels), exact=True)
+        if pool := dataloaders.pool:
+            views = [each[pool.train] for each in self._of_pool(pool)]
+            val = self._plain_pool(pool, exact=True)[pool.val]
+        else:
+            views = [
+                self._cached(split, loader, self._count) for split, loader in training_views(setup)
+            ]
+            # Exact, so that a later evaluation agrees to the bit.
+            val = self._cached("val", dataloaders.val, len(dataloaders.val_labels), exact=True)
+        self._views = [on_device(view, device) for view in views]
         self._val = on_device(val, device)
         self._labels = torch.from_numpy(dataloaders.train_labels)
         # In the batches of the validation split, for the same reason.
@@ -170,8 +175,26 @@ class Features:
         logits[torch.from_numpy(np.concatenate(self._partition))] = gathered.cpu()
         return logits
 
+    def _of_pool(self, pool: PooledLoaders) -> Iterator[NDArray[np.float32]]:
+        """The features of all samples of a cross-validation, view by view."""
+        if not self._setup.recipe.cached_views:
+            yield self._plain_pool(pool)
+        variation = self._setup.dataloaders.variation
+        for number in range(self._setup.recipe.cached_views):
+            make = partial(pool.view, number)
+            yield self._cached(f"all, view {number} ({variation})", make, pool.count, pool.key)
+
+    def _plain_pool(self, pool: PooledLoaders, *, exact: bool = False) -> NDArray[np.float32]:
+        return self._cached("all", pool.plain_train, pool.count, pool.key, exact=exact)
+
     def _cached(
-        self, split: str, loader: Loader, count: int, *, exact: bool = False
+        self,
+        split: str,
+        loader: Loader | Callable[[], Loader],
+        count: int,
+        key: str = "",
+        *,
+        exact: bool = False,
     ) -> NDArray[np.float32]:
         setup = self._setup
         forward = setup.forward
@@ -181,12 +204,12 @@ class Features:
         with setup.parts.part("features"):
             return feature_cache.compute(
                 setup.cache,
-                key=(weights, setup.dataloaders.key, split),
+                key=(weights, key or setup.dataloaders.key, split),
                 shape=(count, forward.backbone.spec.feature_dim),
                 dtype=np.float32,
                 fill=lambda array: fill_from(
                     array,
-                    loader,
+                    loader if isinstance(loader, Loader) else loader(),
                     forward,
                     setup.reporter,
                     exact=exact,

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from zoo.contract.extensions import OptimizerSpec
 from zoo.data.loader import Loader
-from zoo.engine.checkpoint import CheckpointStore
+from zoo.data.sequences import Indices
+from zoo.engine.checkpoint import MOST_OUTPUTS, CheckpointStore
+from zoo.engine.chosen_epochs import ChosenEpochs
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.placement import Placement
@@ -24,6 +26,27 @@ from zoo.tasks.task import Task
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledLoaders:
+    """The dataloaders of all samples of a cross-validation, whose folds share cached features.
+
+    Attributes:
+        plain_train: Makes one pass over the samples, without augmentation.
+        view: Makes one pass over the samples in the augmented view of a given number.
+        train: Indices of the training split.
+        val: Indices of the validation split.
+        count: Number of samples.
+        key: Identifies the samples and what prepares them, for the feature cache.
+    """
+
+    plain_train: Callable[[], Loader]
+    view: Callable[[int], Loader]
+    train: Indices
+    val: Indices
+    count: int
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +65,7 @@ class Dataloaders:
         source: Name of the data.
         notes: Notes on the data and on what of it is not read.
         placement: Where batches are made; ``None`` if there is no choice.
+        pool: Those of a cross-validation.
     """
 
     train: Loader
@@ -55,6 +79,7 @@ class Dataloaders:
     source: str
     notes: tuple[str, ...] = ()
     placement: Placement | None = None
+    pool: PooledLoaders | None = None
 
     def close(self) -> None:
         """End the workers of ``train`` and ``val``; the other loaders are closed where they are made."""
@@ -80,6 +105,8 @@ class TrainingSetup:
         interrupts: The signals received so far.
         reporter: Receives progress, notes and epochs.
         parts: Counts the seconds by part.
+        chosen: The epochs to keep, which folds have chosen; ``None`` to choose by ``val``.
+        most_outputs: Bytes up to which the validation outputs of all epochs are kept.
         keeps_adapters: Whether adapters are saved beside their base, rather than merged into it.
     """
 
@@ -96,4 +123,6 @@ class TrainingSetup:
     interrupts: Interrupts
     reporter: Reporter
     parts: Parts = field(default_factory=Parts)
+    chosen: ChosenEpochs | None = None
+    most_outputs: float = MOST_OUTPUTS
     keeps_adapters: bool = False

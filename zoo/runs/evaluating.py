@@ -67,7 +67,9 @@ def evaluate_each(
                 f"--split {split} is a split of --data, which is missing",
                 hint="Add --data PATH, or leave --split out.",
             )
-        return run.kept_predictions(), None, "validation samples"
+        folds = run.record["results"].get("folds")
+        kept = "samples, out of fold" if folds else "validation samples"
+        return run.kept_predictions(), None, kept
     request = run.record.get("request") or {}
     skip: BadFiles = "skip" if request.get("bad_files") == "skip" else "error"
     held_out = held_out_samples(run, data, split, bad_files=skip, reporter=reporter or Quiet())

@@ -26,6 +26,7 @@ from zoo.registry.run_record import FORMAT
 from zoo.registry.run_record import LOCK_FILE as LOCK_FILE
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
 from zoo.registry.run_record import read_record as read_record
+from zoo.runs.folds import OUTPUTS
 from zoo.runs.model_card import model_card
 from zoo.runs.predictions import EvaluatedSamples, evaluated_samples, write_predictions
 from zoo.runs.trained_on import write_digests
@@ -52,6 +53,7 @@ class Outcome:
         train: The training split.
         val: The validation split.
         logits: The outputs there: ``(len(val), outputs)``.
+        outputs: For a fold: the validation outputs after every epoch, which choose the epoch.
         adapter: What the backbone has that its base has not, and its record; ``None`` to save the
             whole network.
     """
@@ -64,6 +66,7 @@ class Outcome:
     train: Samples
     val: Samples
     logits: Tensor
+    outputs: Mapping[int, Tensor] | None = None
     adapter: tuple[SavedAdapter, Mapping[str, Tensor]] | None = None
 
 
@@ -173,6 +176,9 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
         files.write_text(folder / METRICS, "".join(lines))
         evaluated = evaluated_samples(outcome.val, task.decode(outcome.logits))
         write_predictions(folder / PREDICTIONS, evaluated, classes, task=task)
+        if outcome.outputs is not None:
+            by_epoch = {str(epoch): each for epoch, each in outcome.outputs.items()}
+            write_tensors(folder / OUTPUTS, by_epoch, {})
         origin = record["origin"]
         write_digests(folder, outcome.train, Path(origin["run"]) if origin else None)
         full = {**record, "finished": True, "sha256": sha256, "example": example}

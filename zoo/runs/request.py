@@ -41,6 +41,7 @@ class Request:
         measured: The batch size that the run measured when it started, to resume or repeat it.
         compiled: Which steps of the run to repeat were compiled.
         streamed: Whether it decided then to decode inputs on the device in every epoch.
+        fold: Which of ``folds`` the run is, from 1; ``None`` for the run that has them.
         overrides: Fields of the recipe that differ from the default.
     """
 
@@ -132,6 +133,13 @@ class Request:
         own_data=True,
         default=None,
     )
+    folds: int | None = option(
+        "Cross-validate: train K times, each time validating on another part of the data.",
+        section=_DATA,
+        metavar="K",
+        at_least=2,
+        default=None,
+    )
     image_size: int | None = option(
         "Height and width of the images.", section=_DATA, metavar="PIXELS", at_least=1, default=None
     )
@@ -201,6 +209,7 @@ class Request:
     measured: int | None = None
     compiled: Sequence[Mapping[str, Any]] | None = None
     streamed: bool | None = None
+    fold: int | None = None
     precision: str = option(
         "Numerical precision (default: auto, bf16 or fp16 where fast).",
         section=_RUN,
@@ -240,6 +249,14 @@ class Request:
         object.__setattr__(self, "input", as_texts(self.input))
         check(Request, vars(self))
         check(Recipe, self.overrides)
+        self._refuse_beside_folds()
+
+    def _refuse_beside_folds(self) -> None:
+        if self.folds and self.val_split != rows(Request)["val_split"].default:
+            raise UsageError(
+                "--val-split has no effect with --folds: each fold is validated on another part",
+                hint="Leave --val-split out.",
+            )
 
     @classmethod
     def from_options(

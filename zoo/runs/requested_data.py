@@ -9,6 +9,7 @@ from pathlib import Path
 from zoo.data.dataset import open_data
 from zoo.data.demo import demo_data
 from zoo.data.examined import Keeps
+from zoo.data.folds import fold_of, merged, require_folds
 from zoo.data.kind import InputKind
 from zoo.data.labels import Labels
 from zoo.data.memory.source import DataSource
@@ -26,8 +27,9 @@ def open_requested(
     tasks: Sequence[Task],
     given: DataSource = None,
     keep: Keeps | None = None,
+    opened: Splits | None = None,
 ) -> Splits:
-    """The requested data, or the demo data.
+    """The requested data, or the demo data; for a cross-validation merged, or one of its folds.
 
     Args:
         request: Names the data.
@@ -35,17 +37,36 @@ def open_requested(
         tasks: Those that the request allows, from :func:`zoo.tasks.tasks_for`.
         given: The data in memory that the request names, if it is not a path.
         keep: Takes what the inputs are decoded to.
+        opened: The merged data of a cross-validation, if it is open already.
 
     Raises:
         ZooError: The data is missing, damaged or does not fit the request.
     """
+    if request.folds is None:
+        return _opened(request, kind, tasks, given, keep)
+    whole = opened or merged(_opened(request, kind, tasks, given, keep))
+    task = next(task for task in tasks if task.name == whole.task)
+    if request.fold is None:
+        typed = request.groups.typed
+        require_folds(whole, task, count=request.folds, seed=request.seed, typed=typed)
+        return whole
+    return fold_of(whole, task, count=request.folds, number=request.fold, seed=request.seed)
+
+
+def _opened(
+    request: Request,
+    kind: InputKind,
+    tasks: Sequence[Task],
+    given: DataSource,
+    keep: Keeps | None,
+) -> Splits:
     if request.data is None:
         return _demo_data(request, kind, tasks)
     return open_data(
         request.data if given is None else given,
         kind=kind,
         tasks=tasks,
-        need="train",
+        need="folds" if request.folds else "train",
         classes=request.classes,
         val_split=request.val_split,
         seed=request.seed,

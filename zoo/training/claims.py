@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list
 from zoo.engine.checkpoint import CheckpointStore
 from zoo.errors import Stopped
 from zoo.runs.folder import LAST, begin_run, claim_folder, discard_run, locked
+from zoo.runs.folds import has_folds
 
 _LONGEST = 60  # characters of the backbone's name, each up to 4 bytes, in a folder name
 
@@ -43,7 +44,7 @@ class Claimed:
         except Stopped:
             raise
         except Exception:  # raised again: any error leaves a folder that cannot be resumed
-            if not CheckpointStore(self.folder / LAST).saved:
+            if not (CheckpointStore(self.folder / LAST).saved or has_folds(self.folder)):
                 discard_run(self.folder, self.parents)
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import torch
@@ -9,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from zoo.contract.spec import BackboneSpec
-from zoo.data.samples import Samples
+from zoo.data.samples import Pool, Samples
 from zoo.engine.batch_norm import refuse_single_sample_batches
 from zoo.engine.decoding import MOST_BYTES, worth_decoding
 from zoo.engine.forward import Forward
@@ -25,7 +26,7 @@ from zoo.engine.placement import (
 )
 from zoo.engine.progress import Reporter
 from zoo.engine.streams import wait_for
-from zoo.engine.training_setup import Dataloaders
+from zoo.engine.training_setup import Dataloaders, PooledLoaders
 from zoo.errors import ZooError
 from zoo.modalities import modality_of
 from zoo.modalities.batches import Placing
@@ -83,6 +84,7 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
     streamed = None if placing is None else placing.streamed(train, accelerator.device)
     placement = _placement(plan, placing, epochs, accelerator, loaders, streamed)
     cached_train, cached_val = train, val
+    whole_loaders = loaders
     if placement.bytes <= MOST_BYTES:
         cached_train, cached_val = _cached(plan, epochs, accelerator)
     if placing is not None and placement.memory:
@@ -114,6 +116,21 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
         source=splits.source,
         notes=splits.notes,
         placement=placement if placing else None,
+        pool=_pooled(splits.pool, whole_loaders) if splits.pool else None,
+    )
+
+
+def _pooled(pool: Pool, loaders: LoaderFactory) -> PooledLoaders:
+    """The dataloaders of all samples of a cross-validation."""
+    words = loaders.tokenizer.to_str() if loaders.tokenizer else ""  # may be trained on the fold
+    key = hashlib.sha256(f"{pool.samples.fingerprint}\n{words}".encode()).hexdigest()
+    return PooledLoaders(
+        plain_train=lambda: loaders.plain(pool.samples),
+        view=lambda number: loaders.view(pool.samples, number),
+        train=pool.train,
+        val=pool.val,
+        count=len(pool.samples),
+        key=key,
     )
 
 

@@ -17,7 +17,7 @@ from zoo.engine.compiler import Compiler, compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.user_network.code import trust
-from zoo.errors import first_line
+from zoo.errors import UsageError, first_line
 from zoo.runs.folder import LAST, claimed, refuse_existing
 from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
@@ -28,6 +28,7 @@ from zoo.system.tensors.compiler_import import compiler_unimported
 from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
+from zoo.training.folds import cross_validate
 from zoo.training.prepare import prepare
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
 from zoo.training.start_values import keep_values
@@ -55,6 +56,11 @@ def run(
     """
     accelerator = accelerator_for(request, options)
     main = accelerator.is_main_process
+    if request.folds and accelerator.num_processes > 1:
+        raise UsageError(
+            f"--folds works in one process, and there are {accelerator.num_processes}",
+            hint="Start it without a launcher.",
+        )
     if main and output:
         refuse_existing(output)
     if main and options.network:
@@ -89,7 +95,14 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
             with run_folder.started(main=main):
                 if main:
                     keep_values(run_folder.folder, prepared.plan.start.start, options.network)
-                trained = train(run_folder, prepared, options, accelerator, interrupts)
+                folds = (
+                    cross_validate(
+                        prepared.plan, options, accelerator, compiler, interrupts, run_folder.folder
+                    )
+                    if request.folds and request.fold is None
+                    else None
+                )
+                trained = train(run_folder, prepared, options, accelerator, interrupts, folds)
             samples, device = prepared.plan.splits.val, str(prepared.plan.device)
             del prepared  # frees everything but the network
             gc.collect()
@@ -134,6 +147,8 @@ def find_rate(request: Request, output: Path | None, options: RunOptions) -> tup
     Raises:
         ZooError: As :func:`run`.
     """
+    if request.folds:
+        raise UsageError("--folds has no effect with --find-lr", hint="Leave --folds out.")
     if output:
         refuse_existing(output)
     accelerator = accelerator_for(request, options)

@@ -81,6 +81,7 @@ def open_request(
     *,
     device: torch.device,
     reporter: Reporter,
+    merged: Splits | None = None,
 ) -> Opened:
     """Find the backbone, the strategy and the head, then open the data: the cheapest checks come first.
 
@@ -91,6 +92,7 @@ def open_request(
         network: The user's own network, instead of a name.
         device: The device for training.
         reporter: Receives progress.
+        merged: The data of a cross-validation, if it is open already.
 
     Raises:
         ZooError: A name is unknown, an option does not apply, or the data cannot be read.
@@ -109,7 +111,7 @@ def open_request(
     if requested.loss:
         find_loss(requested.loss, *tasks, registry=registry)
     decoded = decoded_cache(request, resolved, strategy, registry, device=device, reporter=reporter)
-    splits = open_requested(request, modality_of(resolved.spec), tasks, given, decoded)
+    splits = open_requested(request, modality_of(resolved.spec), tasks, given, decoded, merged)
     task = _task_of(splits, tasks, requested, registry)
     assert splits.val is not None
     assert splits.val.labels is not None

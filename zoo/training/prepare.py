@@ -45,6 +45,7 @@ def prepare(
             options.network,
             device=accelerator.device,
             reporter=options.reporter,
+            merged=options.merged,
         )
     with part("network"):
         start = build_start(request, opened, options)

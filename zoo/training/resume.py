@@ -13,7 +13,6 @@ import torch
 from zoo.engine.progress import Reporter
 from zoo.engine.surgery import name_of, sha256_of_code
 from zoo.errors import RunError
-from zoo.registry.requirements import versions_of
 from zoo.runs.folder import (
     leftovers,
     locked,
@@ -24,10 +23,10 @@ from zoo.runs.folder import (
 from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
 from zoo.runs.run import Run
-from zoo.training.claims import Claim, Claimed
 from zoo.training.finetune import carry_out, write_report
-from zoo.training.record import instructions, require_same_data
+from zoo.training.record import instructions
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
+from zoo.training.same_run import same_run
 from zoo.training.start_values import network_to_train
 
 
@@ -71,19 +70,7 @@ def resume(folder: Path, options: RunOptions, data: str | None = None, network: 
         if main:
             remove_leftovers(folder)
         _refuse_other_surgery(folder, record, options)
-        return carry_out(request, options, accelerator, _same_run(folder, record))
-
-
-def _same_run(folder: Path, started: Mapping[str, Any]) -> Claim:
-    """A claim to a locked folder, for a run whose data, weights and versions have not changed."""
-
-    @contextmanager
-    def claim(record: Mapping[str, Any]) -> Iterator[Claimed]:
-        _refuse_change(folder, started, record)
-        plain = {key: value for key, value in started.items() if key not in ("format", "finished")}
-        yield Claimed(folder, plain)
-
-    return claim
+        return carry_out(request, options, accelerator, same_run(folder, record))
 
 
 def _without_leftovers(folder: Path, options: RunOptions, network: Any) -> Run:
@@ -127,26 +114,4 @@ def _refuse_other_surgery(folder: Path, record: Mapping[str, Any], options: RunO
         raise RunError(
             f"the code of the surgery {record['surgery']} has changed since {folder} was started",
             hint="Restore it, or start a new run.",
-        )
-
-
-def _refuse_change(folder: Path, started: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Raise a :class:`RunError` if ``record``, of a run started now, differs from ``started``."""
-    require_same_data(folder, started, record)
-    if (started["weights"] or {}).get("sha256", "") != (record["weights"] or {}).get("sha256", ""):
-        raise RunError(
-            f"the weights that {folder} started from have changed: {started['request']['weights']}",
-            hint="Restore them, or start a new run.",
-        )
-    now = record["versions"] | versions_of(record["plugins"])
-    then = started["versions"] | versions_of(started["plugins"])
-    changed = [
-        f"{name} {then.get(name)}, now {now.get(name)}"
-        for name in now | versions_of(started["plugins"])
-        if then.get(name) != now.get(name)
-    ]
-    if changed:
-        raise RunError(
-            f"{folder} was started with other versions: {', '.join(changed)}",
-            hint="Install those versions to resume the run, or start a new one.",
         )

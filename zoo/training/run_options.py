@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from accelerate import Accelerator
 
 from zoo.data.memory.source import DataSource
+from zoo.data.samples import Splits
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
@@ -31,6 +32,7 @@ class RunOptions:
         data: The data in memory that the request names; ``None`` for a path.
         registry: Names and plugins.
         reporter: Receives header, notes and epochs.
+        merged: The data of a cross-validation, which its folds share; ``None`` to open it.
         parts: Counts the seconds by part.
         profile: Whether to report them at the end.
     """
@@ -43,6 +45,7 @@ class RunOptions:
     track: str | None = None
     report: bool = True
     data: DataSource = None
+    merged: Splits | None = None
     parts: Parts = field(default_factory=Parts)
     profile: bool = False
 

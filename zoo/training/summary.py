@@ -13,7 +13,6 @@ from zoo.engine.phase_facts import PhaseFacts
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.modalities import modality_of
-from zoo.tasks.task import Task
 from zoo.training.plan import Plan
 from zoo.training.start import Start
 
@@ -23,13 +22,11 @@ def summarize(plan: Plan) -> dict[str, str]:
     request, splits, task, recipe = plan.request, plan.splits, plan.task, plan.recipe
     start = plan.start.start
     spec, weights = start.backbone.spec, start.weights
-    assert splits.val is not None
     names = ", ".join(splits.classes[:8]) + (", …" if len(splits.classes) > 8 else "")
     skipped = f", {len(splits.skipped)} unreadable skipped" if splits.skipped else ""
     modality = modality_of(spec)
     facts = {
-        "data": f"{splits.source}: {len(splits.train)} training, "
-        f"{len(splits.val)} validation samples{skipped}",
+        "data": f"{splits.source}: {_counts(plan)}{skipped}",
         task.wording.outputs: f"{len(splits.classes)}: {names}{task.wording.each}",
         **_ignored(splits),
         **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
@@ -44,18 +41,30 @@ def summarize(plan: Plan) -> dict[str, str]:
     }
     for phase, trained in zip(plan.phases, plan.facts, strict=True):
         facts[f"  {phase.name}"] = _what_trains(phase, trained)
-    facts["metric"] = "; ".join([_selection(task), *plan.opened.remarks])
+    facts["metric"] = "; ".join([_selection(plan), *plan.opened.remarks])
     precision = plan.precision + (", compiled" if request.compile == "on" else "")
     if plan.precision != "fp32":
         precision += "; evaluated in fp32"
     return {**facts, "precision": precision, "device": str(plan.device), **_solver_change(plan)}
 
 
-def _selection(task: Task) -> str:
-    chosen = task.selection
+def _counts(plan: Plan) -> str:
+    """How many samples there are, and groups."""
+    splits, request = plan.splits, plan.request
+    assert splits.val is not None
+    groups = splits.train.groups
+    if request.folds and request.fold is None:
+        of = "" if groups is None else f" of {len(set(groups.tolist()))} groups"
+        return f"{len(splits.train)} samples{of} in {request.folds} folds"
+    return f"{len(splits.train)} training, {len(splits.val)} validation samples"
+
+
+def _selection(plan: Plan) -> str:
+    chosen, folds = plan.task.selection, plan.request.folds and plan.request.fold is None
     name = "" if chosen.offer.plugin == "" else f" ({chosen.key})"
     lower = "" if chosen.metric.higher else ", the lowest,"
-    return f"{chosen.title}{name} on the validation split{lower} selects the best epoch"
+    where = "the mean over the folds" if folds else "on the validation split"
+    return f"{chosen.title}{name} {where}{lower} selects the best epoch"
 
 
 def _asked(plan: Plan, options: Iterable[str]) -> dict[str, Any]:

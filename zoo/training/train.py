@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from accelerate import Accelerator
 from torch import Tensor
 
 from zoo.engine.adapters import layers, options_of
-from zoo.engine.checkpoint import CheckpointStore
+from zoo.engine.checkpoint import MOST_OUTPUTS, CheckpointStore
+from zoo.engine.chosen_epochs import ChosenEpochs
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.loop import FitResult, fit
 from zoo.engine.progress import StoppingReporter
@@ -36,25 +38,54 @@ from zoo.training.run_options import RunOptions
 from zoo.weights.loading.adapter_file import adapter_state
 
 
+class Folded(Protocol):
+    """The result of a cross-validation; see :class:`zoo.training.folds.CrossValidated`."""
+
+    @property
+    def chosen(self) -> ChosenEpochs:
+        """The epochs to keep."""
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """``results.folds`` of ``run.json``."""
+
+
 def train(
     run_folder: Claimed,
     prepared: Prepared,
     options: RunOptions,
     accelerator: Accelerator,
     interrupts: Interrupts,
+    folds: Folded | None = None,
 ) -> Run:
-    """Train in a claimed run folder, and save the result."""
+    """Train in a claimed run folder, and save the result.
+
+    Args:
+        run_folder: The folder.
+        prepared: Everything up to the first step.
+        options: Options that do not change the result.
+        accelerator: The processes.
+        interrupts: The signals received so far.
+        folds: The result of the folds, for the final run of a cross-validation.
+    """
     accelerator.wait_for_everyone()
     main, plan = accelerator.is_main_process, prepared.plan
     if options.track:
         start_tracker(accelerator, options.track, run_folder.folder, plan.recipe)
     checkpoints = CheckpointStore(run_folder.folder / LAST, every=options.save_every, writes=main)
-    setup = training_setup(prepared, options, accelerator, checkpoints, interrupts)
+    setup = training_setup(
+        prepared,
+        options,
+        accelerator,
+        checkpoints,
+        interrupts,
+        chosen=folds.chosen if folds else None,
+    )
     fitted = _fitted(setup, plan, run_folder.folder, options)
     finished = None
     if main:
         with options.parts.part("saving"):
-            outcome = _outcome(plan, run_folder.record, fitted, options.parts)
+            outcome = _outcome(plan, run_folder.record, fitted, options.parts, folds)
             finished = finish_run(run_folder.folder, outcome)
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -75,10 +106,10 @@ def _fitted(setup: TrainingSetup, plan: Plan, folder: Path, options: RunOptions)
     try:
         return fit(setup, plan.phases)
     except Interrupted as error:
-        raise _stopped(folder, setup.interrupts, options) from error
+        raise stopped(folder, setup.interrupts, options) from error
     except WorkersError as error:
         error.hint += (
-            f" Resume with: {_resume_command(folder, options)}" if setup.checkpoints.saved else ""
+            f" Resume with: {resume_command(folder, options)}" if setup.checkpoints.saved else ""
         )
         raise
     except ContractError as error:
@@ -92,6 +123,7 @@ def training_setup(
     accelerator: Accelerator,
     checkpoints: CheckpointStore,
     interrupts: Interrupts,
+    chosen: ChosenEpochs | None = None,
 ) -> TrainingSetup:
     """Everything that :func:`zoo.engine.loop.fit` needs."""
     plan = prepared.plan
@@ -110,6 +142,8 @@ def training_setup(
         interrupts=interrupts,
         reporter=StoppingReporter(options.reporter, interrupts, stops=alone),
         parts=options.parts,
+        chosen=chosen,
+        most_outputs=math.inf if plan.request.fold else MOST_OUTPUTS,
         keeps_adapters=plan.base is not None,
     )
 
@@ -126,10 +160,17 @@ def _loss(plan: Plan) -> Loss:
     return plan.task.loss(labels, options)
 
 
-def _outcome(plan: Plan, record: Mapping[str, Any], fitted: FitResult, parts: Parts) -> Outcome:
+def _outcome(
+    plan: Plan,
+    record: Mapping[str, Any],
+    fitted: FitResult,
+    parts: Parts,
+    folds: Folded | None,
+) -> Outcome:
     assert plan.splits.val is not None
+    results = records.results(fitted, parts)
     return Outcome(
-        record={**record, "results": records.results(fitted, parts)},
+        record={**record, "results": {**results, "folds": folds and folds.record}},
         backbone=plan.backbone.cpu(),
         task=plan.task,
         history=fitted.history,
@@ -137,6 +178,7 @@ def _outcome(plan: Plan, record: Mapping[str, Any], fitted: FitResult, parts: Pa
         train=named_as_given(plan.request, plan.splits.train),
         val=named_as_given(plan.request, plan.splits.val),
         logits=fitted.logits,
+        outputs=fitted.outputs if plan.request.fold else None,
         adapter=_adapter(plan),
     )
 
@@ -163,16 +205,17 @@ def _adapter(plan: Plan) -> tuple[SavedAdapter, Mapping[str, Tensor]] | None:
     return saved, adapter_state(backbone, plan.base)
 
 
-def _stopped(folder: Path, interrupts: Interrupts, options: RunOptions) -> Stopped:
+def stopped(folder: Path, interrupts: Interrupts, options: RunOptions) -> Stopped:
+    """The error of a run that a signal has stopped: how to resume it."""
     assert interrupts.received is not None
     return Stopped(
         "Stopped.",
-        hint=f"Resume with: {_resume_command(folder, options)}",
+        hint=f"Resume with: {resume_command(folder, options)}",
         signal=interrupts.received,
     )
 
 
-def _resume_command(folder: Path, options: RunOptions) -> str:
+def resume_command(folder: Path, options: RunOptions) -> str:
     """The command that resumes a run, with the surgery, which is not imported from ``run.json``.
 
     Where an object has to be passed again, it is the call in Python.

@@ -128,6 +128,7 @@ def _context(subject: Subject) -> dict[str, Any]:
         "calibration": found,
         "bins": BINS,
         "reliability": charts.reliability(found) if found else None,
+        "folds": tables.fold_table(record["results"].get("folds")),
         "scatters": tables.scatters(subject),
         "gallery": gallery(subject),
         "resources": facts.resources(subject),

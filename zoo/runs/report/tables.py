@@ -102,3 +102,23 @@ def scatters(subject: Subject) -> list[charts.Scatter]:
         for i, name in enumerate(subject.classes[:6])
     ]
     return [chart for chart in drawn if chart is not None]
+
+
+def fold_table(folds: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The metrics of each fold, their means and standard deviations; ``None`` without folds."""
+    if not folds:
+        return None
+    keys = [folds["metric"], *(key for key in folds["mean"] if key != folds["metric"])]
+    rows = [
+        {
+            **{name: each.get(name, 0) for name in ("fold", "train", "val", "groups")},
+            "metrics": [as_float(each["metrics"][key]) for key in keys],
+        }
+        for each in folds["each"]
+    ]
+    return {
+        "columns": keys,
+        "rows": rows,
+        "groups": any(row["groups"] for row in rows),
+        "summary": [(as_float(folds["mean"][key]), as_float(folds["std"][key])) for key in keys],
+    }
