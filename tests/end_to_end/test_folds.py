@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,11 @@ class StopsAt(Quiet):
 
 def rows(path: Path, count: int = 40) -> Path:
     draw = np.random.default_rng(1)
-    lines = [f"{'good' if i % 2 else 'poor'} film {draw.integers(9)},{i % 2}" for i in range(count)]
-    path.write_text("\n".join(["text,label", *lines]) + "\n")
+    lines = [
+        f"{'good' if i % 2 else 'poor'} film {draw.integers(9)},{i % 2},{i % 4}"
+        for i in range(count)
+    ]
+    path.write_text("\n".join(["text,label,four", *lines]) + "\n")
     return path
 
 
@@ -170,6 +174,7 @@ TEXT: dict[str, Any] = {"report": False, "reporter": Quiet()}
         ({"folds": 5, "group_column": "label"}, "needs at least 5 groups, and there are 2"),
         ({"folds": 5, "val_split": 0.3}, "no effect with"),
         ({"folds": 5, "metric": "rmse"}, "rmse"),
+        ({"folds": 4, "group_column": "four", "metric": "auroc"}, "on fold 1 of 4"),
         ({"folds": 1}, "must be at least 2"),
     ],
 )
@@ -180,6 +185,20 @@ def test_folds_that_cannot_be_made_are_refused(
     with pytest.raises((DataError, UsageError), match=says):
         zoo.finetune("lstm", data, output=tmp_path / "run", **TEXT, **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_several_processes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = SimpleNamespace(num_processes=2, is_main_process=True)
+    monkeypatch.setattr("zoo.training.finetune.accelerator_for", lambda *_: two)
+    with pytest.raises(UsageError, match="in one process, and there are 2"):
+        zoo.finetune("lstm", rows(tmp_path / "r.csv"), folds=2, output=tmp_path / "run", **TEXT)
+
+
+def test_a_fold_without_samples_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    parts = [np.arange(40), np.array([], dtype=np.int64)]
+    monkeypatch.setattr("zoo.data.folds.parts_of", lambda *_: parts)
+    with pytest.raises(DataError, match="fold 1 of 2 would be empty or have all"):
+        zoo.finetune("lstm", rows(tmp_path / "r.csv"), folds=2, output=tmp_path / "run", **TEXT)
 
 
 def test_a_learning_rate_test_has_no_folds(tmp_path: Path) -> None:

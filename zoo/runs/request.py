@@ -289,6 +289,11 @@ class Request:
         return GroupSource(self.group_column, self.group_pattern, self.group_table)
 
     @property
+    def over_folds(self) -> bool:
+        """Whether it is a cross-validation, rather than one of its folds."""
+        return self.folds is not None and self.fold is None
+
+    @property
     def seed(self) -> int:
         """The random seed."""
         return int(self.overrides.get("seed") or 0)

@@ -12,13 +12,16 @@ from zoo.errors import UsageError
 from zoo.tasks.task import Task
 
 
-def require_defined(task: Task, labels: LabelArray, classes: Sequence[str]) -> tuple[str, ...]:
+def require_defined(
+    task: Task, labels: LabelArray, classes: Sequence[str], where: str = "the validation split"
+) -> tuple[str, ...]:
     """What the selection metric leaves out, computed from random outputs.
 
     Args:
         task: The task with its selection metric.
         labels: Labels of the validation split.
         classes: Class names or target columns.
+        where: What they are labels of.
 
     Raises:
         UsageError: The metric is undefined on these labels, whatever the outputs.
@@ -32,8 +35,8 @@ def require_defined(task: Task, labels: LabelArray, classes: Sequence[str]) -> t
     reasons = tuple(text.removeprefix(prefix) for text in remarks if text.startswith(prefix))
     if math.isnan(value):
         raise UsageError(
-            f"--metric {task.metric} cannot be computed on the validation split; "
+            f"--metric {task.metric} cannot be computed on {where}; "
             f"{'; '.join(reasons) or 'undefined'}",
-            hint="Choose another --metric, or another validation split.",
+            hint="Choose another --metric, fewer --folds, or another validation split.",
         )
     return reasons

@@ -99,7 +99,7 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
                     cross_validate(
                         prepared.plan, options, accelerator, compiler, interrupts, run_folder.folder
                     )
-                    if request.folds and request.fold is None
+                    if request.over_folds
                     else None
                 )
                 trained = train(run_folder, prepared, options, accelerator, interrupts, folds)

@@ -20,7 +20,7 @@ from zoo.engine.chosen_epochs import ChosenEpochs
 from zoo.engine.compiled import Compiler
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.progress import FoldReporter
-from zoo.errors import RunError, Stopped
+from zoo.errors import Stopped
 from zoo.registry.run_record import LOCK_FILE, read_record
 from zoo.runs.folds import OOF, OUTPUTS, fold_folder, in_words, write_out_of_fold
 from zoo.runs.request import Request
@@ -192,20 +192,12 @@ def _positions(
 def _choice(
     folds: Sequence[_Fold], plan: Plan
 ) -> tuple[Mapping[Position, Mapping[str, float]], tuple[int, ...]]:
-    """The mean of the metrics by epoch; and by phase the best epoch, up to the best of all.
-
-    Raises:
-        RunError: No epoch has a finite mean.
-    """
+    """The mean of the metrics by epoch; and by phase the best epoch, up to the best of all."""
     common = set.intersection(*(set(fold.epochs) for fold in folds))
     by_epoch = {at: _over(np.nanmean, [f.epochs[at][1] for f in folds]) for at in sorted(common)}
     scores = {at: plan.task.score(metrics) for at, metrics in by_epoch.items()}
     usable = {at: score for at, score in scores.items() if all(map(math.isfinite, score))}
-    if not usable:
-        raise RunError(
-            "no epoch has finite metrics in all folds",
-            hint="Try another --metric, fewer --folds, or a smaller --lr.",
-        )
+    usable = usable or scores
     best, _ = max(usable, key=lambda at: usable[at])
     kept = [
         max((at for at in usable if at[0] == phase), key=lambda at: usable[at], default=(phase, 1))

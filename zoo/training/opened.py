@@ -11,6 +11,7 @@ import torch
 from zoo.contract.extensions import AugmentationSpec, LossSpec
 from zoo.contract.hookspecs import HeadFactory
 from zoo.contract.readers import ReaderSpec
+from zoo.data.folds import held_out
 from zoo.data.memory.source import DataSource
 from zoo.data.samples import Splits
 from zoo.data.sources.readers import plugin_readers
@@ -115,6 +116,8 @@ def open_request(
     task = _task_of(splits, tasks, requested, registry)
     assert splits.val is not None
     assert splits.val.labels is not None
+    if request.over_folds:
+        _require_defined_in_folds(request, splits, task)
     return Opened(
         resolved=resolved,
         strategy=strategy,
@@ -127,6 +130,15 @@ def open_request(
         readers=tuple(plugin_readers(request.data)),
         remarks=require_defined(task, splits.val.labels, splits.classes),
     )
+
+
+def _require_defined_in_folds(request: Request, splits: Splits, task: Task) -> None:
+    """Raise a :class:`UsageError` if the selection metric is undefined on a fold, before any trains."""
+    labels, count = splits.train.labels, request.folds
+    assert labels is not None
+    assert count is not None
+    for number, held in enumerate(held_out(splits, task, count=count, seed=request.seed), start=1):
+        require_defined(task, labels[held], splits.classes, f"fold {number} of {count}")
 
 
 def _task_of(splits: Splits, tasks: Sequence[Task], recipe: Recipe, registry: Registry) -> Task:

@@ -92,7 +92,8 @@ def _data(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, An
     return {
         "source": splits.source,
         "fingerprint": splits.fingerprint,
-        "val_fingerprint": splits.val.fingerprint,
+        # The final network of a cross-validation has trained on the samples that it is judged on.
+        "val_fingerprint": "" if request.over_folds else splits.val.fingerprint,
         "train": len(splits.train),
         "val": len(splits.val),
         "skipped": list(splits.skipped),

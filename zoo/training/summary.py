@@ -53,14 +53,14 @@ def _counts(plan: Plan) -> str:
     splits, request = plan.splits, plan.request
     assert splits.val is not None
     groups = splits.train.groups
-    if request.folds and request.fold is None:
+    if request.over_folds:
         of = "" if groups is None else f" of {len(set(groups.tolist()))} groups"
         return f"{len(splits.train)} samples{of} in {request.folds} folds"
     return f"{len(splits.train)} training, {len(splits.val)} validation samples"
 
 
 def _selection(plan: Plan) -> str:
-    chosen, folds = plan.task.selection, plan.request.folds and plan.request.fold is None
+    chosen, folds = plan.task.selection, plan.request.over_folds
     name = "" if chosen.offer.plugin == "" else f" ({chosen.key})"
     lower = "" if chosen.metric.higher else ", the lowest,"
     where = "the mean over the folds" if folds else "on the validation split"
