@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from accelerate import Accelerator
 
 from zoo.data.samples import Samples
 from zoo.engine.checkpoint import CheckpointStore
-from zoo.engine.compiler import Compiler, compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.user_network.code import trust
@@ -29,7 +27,7 @@ from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
 from zoo.training.folds import cross_validate
-from zoo.training.prepare import prepare
+from zoo.training.prepare import compiler_for, prepare
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
 from zoo.training.start_values import keep_values
 from zoo.training.train import train, training_setup
@@ -87,7 +85,7 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
     options.parts.so_far("start-up")
     options, main = for_process(options, accelerator), accelerator.is_main_process
     interrupts = Interrupts(announces=main)
-    with torch.random.fork_rng(), _compiling(request, options, accelerator) as compiler:
+    with torch.random.fork_rng(), compiler_for(request, options, accelerator) as compiler:
         prepared = prepare(request, options, accelerator, compiler)
         record = records.initial_record(prepared.plan, options, prepared.loaders)
         # Signals are recorded before the folder exists, so that every stopped run can be resumed.
@@ -97,7 +95,7 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
                     keep_values(run_folder.folder, prepared.plan.start.start, options.network)
                 folds = (
                     cross_validate(
-                        prepared.plan, options, accelerator, compiler, interrupts, run_folder.folder
+                        prepared.plan, options, accelerator, interrupts, run_folder.folder
                     )
                     if request.over_folds
                     else None
@@ -112,18 +110,6 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
             if options.profile:
                 options.reporter.header(in_words(options.parts.seconds()))
             return trained
-
-
-def _compiling(
-    request: Request, options: RunOptions, accelerator: Accelerator
-) -> AbstractContextManager[Compiler | None]:
-    return compiling(
-        request.compile,
-        accelerator.device,
-        options.reporter,
-        alone=accelerator.num_processes == 1,
-        replayed=request.compiled,
-    )
 
 
 def write_report(run: Run, options: RunOptions, samples: Samples | None, device: str) -> None:
@@ -153,7 +139,7 @@ def find_rate(request: Request, output: Path | None, options: RunOptions) -> tup
         refuse_existing(output)
     accelerator = accelerator_for(request, options)
     interrupts = Interrupts(announces=accelerator.is_main_process)
-    with torch.random.fork_rng(), _compiling(request, options, accelerator) as compiler:
+    with torch.random.fork_rng(), compiler_for(request, options, accelerator) as compiler:
         prepared = prepare(request, options, accelerator, compiler)
         with claimed(output, f"{short_name(request.backbone)}-rates") as folder:
             checkpoints = CheckpointStore(folder / LAST)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from zoo.data.folds import held_out
 from zoo.engine.chosen_epochs import ChosenEpochs
-from zoo.engine.compiled import Compiler
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.progress import FoldReporter
 from zoo.errors import Stopped
@@ -32,7 +31,7 @@ from zoo.system.parts import Parts
 from zoo.training import record as records
 from zoo.training.claims import new_run
 from zoo.training.plan import Plan
-from zoo.training.prepare import prepare
+from zoo.training.prepare import compiler_for, prepare
 from zoo.training.run_options import RunOptions
 from zoo.training.same_run import same_run
 from zoo.training.train import resume_command, stopped, train
@@ -78,7 +77,6 @@ def cross_validate(
     plan: Plan,
     options: RunOptions,
     accelerator: Accelerator,
-    compiler: Compiler | None,
     interrupts: Interrupts,
     folder: Path,
 ) -> CrossValidated:
@@ -88,7 +86,6 @@ def cross_validate(
         plan: Of the final run, on all samples.
         options: Options that do not change the result.
         accelerator: One process.
-        compiler: As of :func:`zoo.training.prepare.prepare`.
         interrupts: The signals received so far.
         folder: The run folder.
 
@@ -103,7 +100,7 @@ def cross_validate(
     folds = []
     for number, held in enumerate(parts, start=1):
         with options.parts.part("folds"):
-            run = _trained(number, plan, options, accelerator, compiler, interrupts, folder)
+            run = _trained(number, plan, options, accelerator, interrupts, folder)
         folds.append(_Fold(run, _by_position(run), held))
         gc.collect()
         give_back()
@@ -131,7 +128,6 @@ def _trained(
     plan: Plan,
     options: RunOptions,
     accelerator: Accelerator,
-    compiler: Compiler | None,
     interrupts: Interrupts,
     folder: Path,
 ) -> Run:
@@ -154,9 +150,10 @@ def _trained(
     request = _fold_request(plan, number)
     claim = same_run(path, before) if before else new_run(path, request.backbone, main=True)
     try:
-        with torch.random.fork_rng():
+        compiling = compiler_for(request, own, accelerator)
+        with torch.random.fork_rng(), compiling as compiler:
             prepared = prepare(request, own, accelerator, compiler)
-            record = records.initial_record(prepared.plan, own, prepared.loaders.notes)
+            record = records.initial_record(prepared.plan, own, prepared.loaders)
             with claim(record) as claimed, claimed.started(main=True):
                 train(claimed, prepared, own, accelerator, interrupts)
     except Stopped as error:

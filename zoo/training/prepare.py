@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from accelerate import Accelerator
 
-from zoo.engine.compiler import Compiler
+from zoo.engine.compiler import Compiler, compiling
 from zoo.engine.forward import Forward
 from zoo.engine.training_setup import Dataloaders
 from zoo.runs.request import Request
@@ -58,3 +59,16 @@ def prepare(
     with part("dataloaders"):
         loaders = make_dataloaders(plan, forward, options.reporter, accelerator)
     return Prepared(plan, forward, loaders)
+
+
+def compiler_for(
+    request: Request, options: RunOptions, accelerator: Accelerator
+) -> AbstractContextManager[Compiler | None]:
+    """The compiler of one run while the block runs; ``None`` if nothing is compiled."""
+    return compiling(
+        request.compile,
+        accelerator.device,
+        options.reporter,
+        alone=accelerator.num_processes == 1,
+        replayed=request.compiled,
+    )
