@@ -59,6 +59,7 @@ OTHER: Mapping[str, Any] = {
     "cached_views": 2,
     "batch_size": 5,
     "accumulate": 2,
+    "batch_norm": "batch",
     "schedule": "one-cycle",
     "optimizer": "sgd",
     "warmup": 0.6,

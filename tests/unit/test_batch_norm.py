@@ -1,4 +1,4 @@
-"""Batches of one sample and batch normalisation; long lists of classes."""
+"""Batch normalisation: batches of one sample, stored statistics; long lists of classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from torch import nn
 
 import zoo
 from zoo.cli.evaluate import _print_details
-from zoo.engine.batch_norm import refuse_single_sample_batches, training_norms
+from zoo.engine.batch_norm import (
+    refuse_batch_norm,
+    refuse_single_sample_batches,
+    training_norms,
+)
 from zoo.engine.forward import Forward
 from zoo.engine.micro_batches import micro_batches
 from zoo.engine.phase_facts import phase_facts, without_values
@@ -66,6 +70,48 @@ def test_batch_norm_is_found_where_it_trains() -> None:
     backbone.freeze()
     assert not training_norms(backbone)
     assert isinstance(backbone.net, nn.Module)
+
+
+def test_stored_statistics_stay_and_scale_and_shift_train() -> None:
+    backbone = zoo.load("cnn", weights="none", classes=2)
+    backbone.freeze_statistics()
+    assert not backbone.fixed_norms  # random initialisation: nothing was measured
+    pixels = {"pixel_values": torch.rand(8, 3, 32, 32) + 3}
+    backbone.train()(pixels)
+    *measured, last = [
+        module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)
+    ]
+    last.reset_running_stats()  # a new layer
+    backbone.freeze_statistics()
+    assert list(backbone.fixed_norms) == measured
+    before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in measured]
+    backbone.train()(pixels).sum().backward()
+    for norm, (mean, var) in zip(measured, before, strict=True):
+        assert torch.equal(norm.running_mean, mean)
+        assert torch.equal(norm.running_var, var)
+        assert norm.weight.grad.abs().max() > 0
+    assert last.running_mean.abs().max() > 0
+    assert [module.training for module in (*measured, last)] == [*(False for _ in measured), True]
+    assert training_norms(backbone)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "value", "measured"),
+    [("full", "stored", False), ("probe", "batch", True), ("lora", "stored", True)],
+)
+def test_a_choice_of_statistics_that_changes_nothing_is_refused(
+    strategy: str, value: str, measured: bool
+) -> None:
+    backbone = zoo.load("cnn", weights="none", classes=2)
+    if measured:
+        backbone.train()({"pixel_values": torch.rand(8, 3, 32, 32)})
+    backbone.freeze_statistics()
+    recipe = Recipe.default("image", pretrained=measured, strategy=strategy)
+    phases = list(STRATEGIES[strategy](recipe, ()))
+    twin = without_values(backbone)
+    with pytest.raises(UsageError, match=f"{value}.* has no effect: no batch normalisation"):
+        refuse_batch_norm(twin, phases, recipe, {"batch_norm": value})
+    refuse_batch_norm(twin, phases, recipe, {})
 
 
 def test_an_evaluation_of_3000_classes_fits_on_a_screen_and_in_a_small_document(

@@ -21,6 +21,7 @@ FOR_BACKBONE: dict[str, Any] = {
     "cutmix": 1.0,
     "augment": "trivial",
     "ema": 0.99,
+    "batch_norm": "batch",
     "accumulate": 2,
     "batch_size": 16,
     "l2sp": 0.01,

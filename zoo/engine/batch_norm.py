@@ -1,18 +1,54 @@
-"""Refuses batches of one sample, for which batch normalisation has no statistics."""
+"""Which batch normalisations train on statistics of the batch, and refusals where that cannot be."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.contract.network.backbone import Backbone
+from zoo.engine import adapters
 from zoo.engine.forward import Forward
 from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import Phase
+from zoo.engine.trainable import choose_trained
 from zoo.errors import UsageError
 from zoo.system.tensors.hooks import hooked
+
+
+def refuse_batch_norm(
+    backbone: Backbone, phases: Iterable[Phase], recipe: Recipe, given: Mapping[str, Any]
+) -> None:
+    """Raise a :class:`UsageError` for a given ``batch_norm`` without effect.
+
+    Args:
+        backbone: Is left without adapters.
+        phases: Phases of the strategy.
+        recipe: All hyperparameters.
+        given: The given values, by the names of the recipe's fields.
+    """
+    value = given.get("batch_norm")
+    if value is None or any(_normalises(backbone, phase, recipe, value) for phase in phases):
+        return
+    what = " with stored statistics" if value == "stored" else ""
+    raise UsageError(
+        f"--batch-norm {value} has no effect: no batch normalisation{what} trains",
+        hint="Remove --batch-norm.",
+    )
+
+
+def _normalises(backbone: Backbone, phase: Phase, recipe: Recipe, value: str) -> bool:
+    """Whether the phase trains a batch normalisation that ``value`` is about."""
+    if not phase.trains_backbone:
+        return False
+    choose_trained(backbone, phase, recipe, done=1.0)
+    of = backbone.fixed_norms if value == "stored" else backbone.modules()
+    found = any(isinstance(module, _BatchNorm) and _trains(module) for module in of)
+    adapters.remove(backbone)
+    return found
 
 
 def training_norms(backbone: Backbone) -> list[str]:
@@ -20,7 +56,7 @@ def training_norms(backbone: Backbone) -> list[str]:
     return [
         path
         for path, module in backbone.named_modules()
-        if isinstance(module, _BatchNorm) and _trains(module)
+        if isinstance(module, _BatchNorm) and module not in backbone.fixed_norms and _trains(module)
     ]
 
 

@@ -138,6 +138,15 @@ class Recipe:
         above=0,
         use="layer decay",
     )
+    batch_norm: str = option(
+        "Statistics of batch normalisation while the backbone trains: stored (with the weights; "
+        "default if there are any) or batch.",
+        section=_OPTIMISATION,
+        metavar="stored|batch",
+        choices=("stored", "batch"),
+        use="backbone",
+        default="batch",
+    )
     accumulate: int = option(
         "Gradient accumulation: split each batch into N parts.",
         section=_OPTIMISATION,
@@ -408,6 +417,7 @@ class Recipe:
         recipe = cls(
             strategy=chosen,
             head_solver="lbfgs" if products <= _SOLVED else "adamw",
+            batch_norm="stored" if pretrained else "batch",
             **modality_named(modality).recipe(pretrained=pretrained),
         )
         factor = adapters[chosen].lr if chosen in adapters else 1.0

@@ -99,6 +99,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Dropout on LoRA inputs (default: 0)."""
     layer_decay: float | None
     """Layer-wise learning-rate decay, per stage."""
+    batch_norm: str | None
+    """Statistics of batch normalisation while the backbone trains: stored (with the weights; default if there are any) or batch."""
     accumulate: int | None
     """Gradient accumulation: split each batch into N parts."""
     optimizer: str | None

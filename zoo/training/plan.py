@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from zoo.contract.extensions import OptimizerSpec
 from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
+from zoo.engine.batch_norm import refuse_batch_norm
 from zoo.engine.batch_size import MeasuredBatch, in_words, largest, measure, with_batch_size
 from zoo.engine.chosen_strategy import find_strategy
 from zoo.engine.optimizers import find_optimizer
@@ -132,6 +133,7 @@ def make_plan(
     )
     twin = without_values(backbone)
     refuse_redundant_layers(twin, phases_of, recipe, request.overrides)
+    refuse_batch_norm(twin, phases, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
     apart = _saved_apart(request, start, phases, named=options.network is None)
     return Plan(

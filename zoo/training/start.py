@@ -90,6 +90,8 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     own = tuple(path for path, p in backbone.net.named_parameters() if not p.requires_grad)
     frozen = (*own, *apply_surgery(backbone, request.surgery, options.surgery))
     recipe = replace(recipe, freeze=(*recipe.freeze, *frozen))
+    if recipe.batch_norm == "stored":
+        backbone.freeze_statistics()
     return TrainingStart(start=start, recipe=recipe, default=default)
 
 

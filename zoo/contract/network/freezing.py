@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.contract.stages import Stages, lies_under
 
@@ -52,4 +53,14 @@ def resting(net: nn.Module, stages: Stages) -> Iterator[nn.Module]:
         if next(module.parameters(recurse=False), None) is not None:
             before = resting
         if resting:
+            yield module
+
+
+def measured_norms(net: nn.Module) -> Iterator[nn.Module]:
+    """Yield the batch-normalisation layers whose running statistics differ from their initial ones."""
+    for module in net.modules():
+        if not isinstance(module, _BatchNorm):
+            continue
+        mean, var = module.running_mean, module.running_var
+        if mean is not None and var is not None and bool((mean != 0).any() | (var != 1).any()):
             yield module

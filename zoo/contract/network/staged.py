@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import nn
 
-from zoo.contract.network.freezing import chosen, resting
+from zoo.contract.network.freezing import chosen, measured_norms, resting
 from zoo.contract.network.loading import require_trainable
 from zoo.contract.network.recomputing import repeated_blocks
 from zoo.contract.stages import Stage, Stages
@@ -27,6 +27,7 @@ class StagedNetwork(nn.Module):
         self._name = name
         self.net = net
         self._stages = Stages(name, stages)
+        self._fixed: list[nn.Module] = []  # a list, so that they are not registered again
         self.check_stages()
 
     def check_stages(self) -> None:
@@ -85,11 +86,25 @@ class StagedNetwork(nn.Module):
         """
         self._require_grad(True, layers, self._stages.downto(downto) if downto else ())
 
+    def freeze_statistics(self) -> None:
+        """Make batch normalisation use and keep its stored statistics, also after a later ``train()``.
+
+        Its scale and shift can still train. Layers whose statistics were never measured, such as
+        new ones, use those of the batch.
+        """
+        self._fixed = list(measured_norms(self.net))
+        self.train(self.training)
+
+    @property
+    def fixed_norms(self) -> tuple[nn.Module, ...]:
+        """The batch-normalisation layers that :meth:`freeze_statistics` found."""
+        return tuple(self._fixed)
+
     def train(self, mode: bool = True) -> Self:
         """Like ``nn.Module.train``, but frozen modules stay in evaluation mode."""
         super().train(mode)
         if mode:
-            for module in resting(self.net, self._stages):
+            for module in (*resting(self.net, self._stages), *self._fixed):
                 module.training = False
         return self
 
