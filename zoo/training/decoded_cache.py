@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 
@@ -74,7 +75,7 @@ def _expected(
 def _epochs(strategy: ChosenStrategy, recipe: Recipe) -> int:
     """Passes over the inputs with the backbone in training."""
     try:
-        phases = strategy.phases(recipe, stages=())
+        phases = strategy.phases(replace(recipe, freeze_until=None), stages=())
     except ZooError:  # it depends on the stages
         return recipe.epochs
     return sum(phase.epochs for phase in phases if phase.trains_backbone)
