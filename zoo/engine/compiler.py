@@ -116,6 +116,7 @@ class Switch:
         # Now: another stretch trains others of the same parameters.
         self._trained = sum(p.requires_grad for p in stretch.net.parameters())
         self._made: dict[How, Call] = {}
+        self._fresh = False
         self._trial: Trial | None = None
         self._how: How | None = None  # of the next step
         self._waiting: list[How] = ["code", "graphs"] if stretch.graphs else ["code"]
@@ -156,7 +157,13 @@ class Switch:
             return None
         if how not in self._made:
             self._made[how] = self._make(how)
+            self._fresh = True
         return self._made[how]
+
+    def fresh(self) -> bool:
+        """Whether code was compiled since the last call."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
 
     def _make(self, how: How) -> Call:
         stretch = self._stretch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
@@ -102,8 +103,12 @@ class Learner:
             group["lr"] = group["full_lr"] * factor
         inputs, targets = self._source.place(step, number)
         while True:
+            began = time.perf_counter()
             try:
                 loss = self._gradients(inputs, targets, step.samples, number)
+                if self._switch and self._switch.fresh():
+                    spent = time.perf_counter() - began
+                    self._setup.parts.move(spent, "training", "compiling")
                 break
             except Exception as error:
                 if not (self._uncompiled(error, number) or self._halve(error, len(targets))):
