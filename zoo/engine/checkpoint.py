@@ -54,7 +54,7 @@ class Progress:
         skipped_in_a_row: How many of the latest steps were.
         total_seconds: Time spent on all epochs so far.
         accumulate: Micro-batches per step.
-        compiled: Which steps ran compiled, and why; see :mod:`zoo.engine.compiler`.
+        compiled: Which steps ran compiled, and why; see :mod:`zoo.engine.compile_switch`.
         history: One record per epoch, as in ``metrics.jsonl``.
         best_epoch: Counted over all phases, from 1; 0 for none.
         metrics: The best epoch's metrics.

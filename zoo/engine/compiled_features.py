@@ -11,7 +11,8 @@ from torch import Tensor
 
 from zoo.contract.network.backbone import Backbone
 from zoo.engine.break_even import Timing
-from zoo.engine.compiler import Compiler, Stretch, Switch
+from zoo.engine.compile_switch import Stretch, Switch
+from zoo.engine.compiler import Compiler
 from zoo.engine.streams import Pace, wait_for
 
 _Call = Callable[[Mapping[str, Tensor]], Tensor]

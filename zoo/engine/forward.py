@@ -63,6 +63,7 @@ class Forward:
     Attributes:
         ragged: Whether batches differ in more than their number of samples.
         scaled: Whether training needs loss scaling.
+        keeps_masks: Whether masks that hide nothing are placed, too: for compiled code.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Forward:
         self.device = device
         self.precision = precision
         self.compiler = compiler
+        self.keeps_masks = False
         self.ragged = self._modality.ragged
         self.scaled = AUTOCAST.get(precision) == torch.float16
         self._copies = Copies(device)
@@ -92,11 +94,20 @@ class Forward:
         """Move a batch to the device; images and feature maps get the memory layout.
 
         Images that are bytes are normalised. A mask that hides nothing stays behind, if the network
-        needs none; compiled code, which reads no mask, is for one kind of batch.
+        needs none; compiled code is for one kind of batch.
         """
-        if self.backbone.optional_mask and self.compiler is None:
+        if self.backbone.optional_mask and not self.keeps_masks:
             batch = without_full_mask(batch)
         return {key: self._prepared(value) for key, value in self._copies(batch).items()}
+
+    @contextmanager
+    def masks_kept(self, keeps: bool) -> Iterator[None]:
+        """Place masks that hide nothing while the block runs, if ``keeps``."""
+        self.keeps_masks = keeps
+        try:
+            yield
+        finally:
+            self.keeps_masks = False
 
     def _prepared(self, value: Tensor) -> Tensor:
         if value.ndim == 4:
@@ -126,7 +137,8 @@ class Forward:
             call: Compiled code of the backbone's features, if there is some.
         """
         self.backbone.eval()
-        placed = self.place(batch)
+        with self.masks_kept(call is not None):
+            placed = self.place(batch)
         with self.autocast(exact=exact):
             return (call or self.backbone.features)(placed).float()
 

@@ -16,7 +16,7 @@ from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import training_norms
 from zoo.engine.batch_size import is_out_of_memory
 from zoo.engine.break_even import Timing
-from zoo.engine.compiler import Stretch, Switch
+from zoo.engine.compile_switch import Stretch, Switch
 from zoo.engine.convolutions import fast_weight_gradients
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import L2SP
@@ -101,11 +101,13 @@ class Learner:
         factor = self._factor(number)
         for group in self._optimizer.param_groups:
             group["lr"] = group["full_lr"] * factor
-        inputs, targets = self._source.place(step, number)
         while True:
             began = time.perf_counter()
+            call = self._call(number, step.samples)
+            with self._forward.masks_kept(call is not self._model):
+                inputs, targets = self._source.place(step, number)
             try:
-                loss = self._gradients(inputs, targets, step.samples, number)
+                loss = self._gradients(call, inputs, targets, step.samples, number)
                 if self._switch and self._switch.fresh():
                     spent = time.perf_counter() - began
                     self._setup.parts.move(spent, "training", "compiling")
@@ -128,16 +130,25 @@ class Learner:
             self.average.update()
         return StepResult(loss, norm)
 
-    def _gradients(self, inputs: Inputs, targets: Tensor, samples: int, number: int) -> Tensor:
+    def _call(self, number: int, samples: int) -> Callable[[Inputs], Tensor]:
+        """The network, or its compiled code, which is for full steps: others do not repay it."""
+        whole = self._forward.ragged or samples == self._recipe.batch_size
+        return (self._switch.call(number) if self._switch and whole else None) or self._model
+
+    def _gradients(
+        self,
+        call: Callable[[Inputs], Tensor],
+        inputs: Inputs,
+        targets: Tensor,
+        samples: int,
+        number: int,
+    ) -> Tensor:
         """Gradients of the mean loss over the step's samples of all processes; the loss's sum."""
         accelerator = self._setup.accelerator
         seed_devices(
             mixed_seed(self._recipe.seed, self._number, number, accelerator.process_index)
         )  # dropout depends only on the step
         total = torch.zeros((), device=self._forward.device)
-        # Compiled code is for full steps; a smaller one is not worth compiling for.
-        whole = self._forward.ragged or samples == self._recipe.batch_size
-        call = (self._switch.call(number) if self._switch and whole else None) or self._model
         cut = list(micro_batches(inputs, targets, self.accumulate, self._min_part))
         for index, (some, expected) in enumerate(cut):
             last = index == len(cut) - 1
