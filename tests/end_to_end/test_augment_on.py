@@ -21,6 +21,7 @@ from zoo.engine.progress import Quiet
 from zoo.errors import Stopped, UsageError
 from zoo.modalities.image.placed import ImagePlacing
 from zoo.system.memory import available_bytes
+from zoo.training import dataloaders
 
 
 class Tells(Quiet):
@@ -180,6 +181,26 @@ def test_images_that_do_not_fit_are_decoded_where_that_is_faster(
     assert found.in_words("images", GPU).startswith(f"data: images decoded {where}, measured (")
     again = chosen((9, 9), speeds, asked=DEVICE, device=GPU, epochs=2, streamed=True)
     assert again.in_words("images", GPU) == "data: images decoded on the device in every epoch"
+
+
+def test_images_stay_in_the_hosts_memory_if_the_devices_runs_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, tried = ImagePlacing.placed, []
+
+    def placed(self: ImagePlacing, *given: Any, on_host: bool, **options: Any) -> Any:
+        tried.append(on_host)
+        if not on_host:
+            raise torch.OutOfMemoryError("out of memory")
+        return put(self, *given, on_host=on_host, **options)
+
+    monkeypatch.setattr(ImagePlacing, "placed", placed)
+    monkeypatch.setattr(
+        dataloaders, "choose_placement", lambda *_, **__: Placement(DEVICE, DEVICE, 72, 10)
+    )
+    run = train(photos, tmp_path / "run", epochs=1)
+    assert tried == [False, True]
+    assert run.record["placement"]["memory"] == "host"
 
 
 def test_the_free_memory_is_what_training_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,8 @@ def test_a_batch_that_is_resized_in_parts_is_the_same(monkeypatch: pytest.Monkey
     whole = reader.read(keys)["pixel_values"]
     monkeypatch.setattr("zoo.modalities.image.resampling.MOST_PIXELS", 2 * 300 * 90)
     assert torch.equal(reader.read(keys)["pixel_values"], whole)
+    monkeypatch.setattr("zoo.modalities.image.resampling.WINDOWED", set())
+    assert torch.equal(reader.read(keys)["pixel_values"], whole)
 
 
 def test_only_the_rows_of_the_crops_are_copied_from_the_hosts_memory() -> None:

@@ -14,6 +14,7 @@ from zoo.contract.extensions import AugmentationSpec
 from zoo.data.batch_order import Key
 from zoo.data.loader import BatchReader, Loader
 from zoo.data.samples import Samples
+from zoo.engine.batch_size import is_out_of_memory
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.modalities.batches import Placing
@@ -180,10 +181,16 @@ def place(
         BadFilesError: An input cannot be read.
     """
     on_host = placement.memory != DEVICE
-    with reporter.steps("decoding", len(train)) as advance:
-        placed = placing.placed(train, device, on_host=on_host, advance=advance)
-    with plain(val) as loader:
-        prepared = placing.prepared(val, loader, device, on_host=on_host)
+    try:
+        with reporter.steps("decoding", len(train)) as advance:
+            placed = placing.placed(train, device, on_host=on_host, advance=advance)
+        with plain(val) as loader:
+            prepared = placing.prepared(val, loader, device, on_host=on_host)
+    except RuntimeError as error:  # such as memory in pieces, or taken by another process
+        if on_host or not is_out_of_memory(error):
+            raise
+        host = replace(placement, memory="host")
+        return place(host, placing, train, val, device=device, plain=plain, reporter=reporter)
     size = sum(samples.inputs.nbytes for samples in (placed, prepared))  # type: ignore[attr-defined]
     placement = replace(placement, bytes=size)
     reporter.note(placement.in_words(train.kind.nouns, device))
