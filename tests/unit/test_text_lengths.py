@@ -209,6 +209,36 @@ def test_a_network_that_overflows_in_bfloat16_computes_in_float32() -> None:
 
 
 @pytest.mark.usefixtures("fast_bfloat16")
+@pytest.mark.parametrize(
+    ("sample", "steps"), [(0.01, [1, 4, 4, 4]), (0.15, [1, 4]), (0.22, [1, 1, 1]), (3.0, [1])]
+)
+@pytest.mark.parametrize(("factor", "chosen"), [(0.5, "bf16"), (0.95, "fp32")])
+def test_timing_steps_takes_less_than_two_seconds_where_a_step_does(
+    sample: float,
+    steps: list[int],
+    factor: float,
+    chosen: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[tuple[str, int]] = []
+    clock = 0.0
+
+    def timed(_b: Any, _d: Any, each: str, *, samples: int, trains: bool) -> float:
+        nonlocal clock
+        assert trains
+        taken.append((each, samples))
+        seconds = samples * sample * (factor if each == "bf16" else 1.0)
+        clock += seconds
+        return seconds
+
+    monkeypatch.setattr(precision, "step_seconds", timed)
+    backbone = network("bert", TIGHT["bert"], "mean")
+    assert choose_precision("auto", backbone, CPU, Quiet(), trains=True) == chosen
+    assert taken == [(each, samples) for samples in steps for each in ("fp32", "bf16")]
+    assert clock < 2 or len(steps) == 1
+
+
+@pytest.mark.usefixtures("fast_bfloat16")
 @pytest.mark.parametrize(("seconds", "chosen"), [(0.5, "bf16"), (0.95, "fp32")])
 def test_bfloat16_is_chosen_where_a_step_in_it_is_faster(
     seconds: float, chosen: str, monkeypatch: pytest.MonkeyPatch

@@ -68,31 +68,43 @@ def choose_precision(
 _GAIN = 1.1
 """By which factor the lower precision must be faster than float32."""
 
-_TIMED, _SAMPLES = 3, 4  # steps, and samples of each
-_ENOUGH = 1.0  # seconds of a step that need not be timed again
+_ROUNDS = 3  # steps in each precision, of which the fastest counts
+_SAMPLES = 4  # of each, if there is time
+_BUDGET = 1.5  # seconds after which no further round begins
 
 
 def _faster(backbone: Backbone, device: torch.device, precision: str, *, trains: bool) -> str:
-    """``precision`` if a step in it is faster than in float32, by :data:`_GAIN`; else float32."""
-    exact, other = (
-        step_seconds(backbone, device, each, trains=trains) for each in (EXACT, precision)
-    )
+    """``precision`` if a step in it is faster than in float32, by :data:`_GAIN`; else float32.
+
+    The steps alternate, so that other load on the machine slows down both.
+    """
+
+    def in_both(samples: int) -> tuple[float, float]:
+        exact, other = (
+            step_seconds(backbone, device, each, samples=samples, trains=trains)
+            for each in (EXACT, precision)
+        )
+        return exact, other
+
+    rounds, left = [in_both(1)], _BUDGET
+    left -= sum(rounds[0])
+    samples = _SAMPLES if _SAMPLES * sum(rounds[0]) <= left else 1
+    if samples > 1:
+        rounds.clear()  # it has warmed up
+    while len(rounds) < _ROUNDS and left >= sum(rounds[-1] if rounds else ()):
+        rounds.append(in_both(samples))
+        left -= sum(rounds[-1])
+    exact, other = map(min, zip(*rounds, strict=True))
     return precision if exact > _GAIN * other else EXACT
 
 
 def step_seconds(
-    backbone: Backbone, device: torch.device, precision: str, *, trains: bool
+    backbone: Backbone, device: torch.device, precision: str, *, samples: int, trains: bool
 ) -> float:
-    """Seconds of the fastest of some steps, after one that is not counted."""
-    times: list[float] = []
-    for number in range(1 + _TIMED):
-        began = time.perf_counter()
-        _step(backbone, device, precision, samples=_SAMPLES, trains=trains)
-        if number:
-            times.append(time.perf_counter() - began)
-        if times and min(times) > _ENOUGH:
-            break
-    return min(times)
+    """Seconds of one step."""
+    began = time.perf_counter()
+    _step(backbone, device, precision, samples=samples, trains=trains)
+    return time.perf_counter() - began
 
 
 def _failure(backbone: Backbone, device: torch.device, precision: str, *, trains: bool) -> str:
