@@ -47,7 +47,9 @@ def fitted(size: int = 90, *, bias: bool = True, **changes: Any) -> list[Fitted]
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_fit, "ITERATIONS", 200)
     monkeypatch.setattr(linear_fit, "_ENOUGH", 1e-7)
+    monkeypatch.setattr(linear_fit, "_LEAST", 0.0)
     monkeypatch.setattr(linear_fit, "_STEEP", 1e-7)
 
 

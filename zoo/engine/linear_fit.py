@@ -14,14 +14,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ITERATIONS = 200
+ITERATIONS = 100
 """The most iterations."""
 
 READ_EVERY = 10
 """Iterations between two readings."""
 
 _HISTORY = 10  # pairs of steps and changes of the gradient
-_ENOUGH = 1e-3  # share of the objective that it must fall by between two readings
+_ENOUGH = 1e-3  # share of the objective that it must fall by between two readings,
+_LEAST = 1e-4  # and by how much
 _STEEP = 1e-4  # norm of the gradient at the solution, as a share of that at the start
 _FLOOR = 0.1  # of the mean variance, added to the variance of each feature
 _LOGITS, _STATE = 2**22, 2**25  # numbers that the strengths fitted at once may take
@@ -197,7 +198,7 @@ def _minimised(
         history.add(step, after - gradient)
         gradient = after
         if iteration % READ_EVERY == 0:
-            fell = before - line.objective > _ENOUGH * line.objective
+            fell = before - line.objective > (_ENOUGH * line.objective).clamp(min=_LEAST)
             if not bool((fell & (_norm(gradient) > steep)).any()):
                 break
             before = line.objective
