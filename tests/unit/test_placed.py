@@ -18,6 +18,7 @@ from zoo.contract.spec import ImageInput
 from zoo.data.loader import make_loader
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed
+from zoo.modalities.augmentations import find_augmentation
 from zoo.modalities.batches import BatchOptions
 from zoo.modalities.image import device_batches as batches_module
 from zoo.modalities.image.augmenting import _trivial
@@ -128,7 +129,9 @@ def test_a_batch_that_is_resized_in_parts_is_the_same(monkeypatch: pytest.Monkey
     assert torch.equal(reader.read(keys)["pixel_values"], whole)
 
 
-def test_only_the_rows_of_the_crops_are_copied_from_the_hosts_memory() -> None:
+def test_only_the_rows_of_the_crops_are_copied_from_the_hosts_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     given = ImageInput(24)
     inputs = placed(images(), given).inputs
     assert isinstance(inputs, PlacedImages)
@@ -138,6 +141,10 @@ def test_only_the_rows_of_the_crops_are_copied_from_the_hosts_memory() -> None:
     )
     how: dict[str, Any] = {"size": 24, "interpolation": "bilinear", "colour": (0, 0, 0)}
     expected = resample(inputs.pixels, inputs.offsets, inputs.widths, boxes, **how)
+    numbered = replace(inputs, device=torch.device("cpu:0"))
+    with monkeypatch.context() as patch:
+        patch.setattr(batches_module, "_copied", None)  # there is nothing to copy
+        batches(replace(samples(images()), inputs=numbered), given).read(keys)
     copied, offsets = batches_module._copied(
         inputs.pixels, inputs.offsets, inputs.widths, boxes, CPU
     )
@@ -324,3 +331,27 @@ def test_an_image_is_augmented_alike_alone_and_in_a_batch_and_stays_in_its_place
         part = slice(index, index + 1)
         alone = trivial_batch(stacked[part], flip=True, draw=Draws(1, keys[part]))
         assert torch.equal(alone, whole[part])
+
+
+# -- on a GPU ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("on_host", [False, True])
+def test_a_gpu_makes_the_same_batches_without_waiting(on_host: bool) -> None:
+    given, gpu = ImageInput(24), torch.device("cuda")
+    options: dict[str, Any] = {"train": True, "augment": find_augmentation("trivial", "image")}
+    keys = [(epoch, index) for epoch in range(8) for index in range(len(SHAPES))]
+    placing = ImagePlacing(given)
+    kept = placing.placed(samples(images()), gpu, on_host=on_host, advance=lambda: None)
+    reader, plain = (batches(each, given, **options) for each in (kept, placed(images(), given)))
+    reader.read(keys)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = reader.read(keys)["pixel_values"]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = plain.read(keys)["pixel_values"]
+    # An operation may multiply a difference of 1, at a threshold by much.
+    assert (differences(found.cpu(), expected) > 2).float().mean() < 0.02

@@ -88,7 +88,7 @@ class PlacedBatches(DeviceBatches):
         inputs, rows = self._inputs, np.array(indices)
         pixels, offsets, widths = inputs.pixels, inputs.offsets[rows], inputs.widths[rows]
         boxes = self.boxes(inputs.heights[rows], widths, draws)
-        if pixels.device != inputs.device:
+        if pixels.device.type != inputs.device.type:  # a tensor's device has a number, too
             pixels, offsets = _copied(pixels, offsets, widths, boxes, inputs.device)
             boxes = replace(boxes, rows=replace(boxes.rows, start=np.zeros_like(offsets)))
         return self.resized(pixels, offsets, widths, boxes)
