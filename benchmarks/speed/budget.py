@@ -14,7 +14,7 @@ SHARES = (1.0, 0.5, 0.25, 0.1)
 KEPT = 10
 """Seconds at the end in which nothing is measured."""
 
-LATEST = 60
+LATEST = 90
 """Seconds after which a run may be stopped, however short it was expected to be."""
 
 
