@@ -1,7 +1,8 @@
 """TrivialAugment of a whole batch, on its device: each image has its own operation and strength.
 
-Torchvision's functions take one strength for all images. These take one per image, and compute what
-Pillow does, which augments single images.
+Torchvision's functions take one strength for all images, and Kornia draws one operation for a whole batch,
+from torch's global generator. These take one strength per image, and compute what Pillow does, which
+augments single images.
 """
 
 from __future__ import annotations
