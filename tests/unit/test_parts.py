@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from zoo.system.parts import Parts, in_words, process_start
+from zoo.system.parts import Parts, process_start
 
 
 @pytest.fixture
@@ -52,13 +52,33 @@ def test_a_part_that_fails_is_counted(clock: list[float]) -> None:
     assert parts.seconds() == {"b": 1, "a": 0, "c": 1, "other": 0}
 
 
-def test_lines_have_shares_of_the_total() -> None:
-    lines = in_words({"training": 30.0, "other": 10.0})
-    assert {name: line.split() for name, line in lines.items()} == {
+def test_lines_have_shares_of_the_total(clock: list[float]) -> None:
+    parts = Parts()
+    with parts.part("training"):
+        clock[0] += 30
+    clock[0] += 10
+    assert {name: line.split()[:3] for name, line in parts.in_words().items()} == {
         "training": ["30.00", "s", "75%"],
         "other": ["10.00", "s", "25%"],
-        "total": ["40.00", "s"],
+        "total": ["40.00", "s", "100%"],
     }
+
+
+def test_processors_are_counted_beside_the_clock(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = [5.0]
+    monkeypatch.setattr("zoo.system.parts.time.process_time", lambda: used[0])
+    parts = Parts(began=time.time())
+    parts.so_far("start-up")
+    with parts.part("training"):
+        clock[0], used[0] = clock[0] + 10, used[0] + 20
+    parts.move(4, "training", "waiting")
+    lines = {name: line.split()[3:5] for name, line in parts.in_words().items()}
+    assert lines == {
+        "start-up": ["5.00", "s"], "training": ["20.00", "s"], "waiting": ["0.00", "s"],
+        "other": ["0.00", "s"], "total": ["25.00", "s"],
+    }  # fmt: skip
 
 
 def test_the_time_since_the_process_started_is_counted() -> None:

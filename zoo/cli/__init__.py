@@ -7,8 +7,10 @@ they are looked up only where a name is not one of zoo's own, and to list all.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import itertools
 import os
@@ -271,6 +273,7 @@ def main() -> None:
     """Run the command line, and exit: 0 done, 1 zoo's own error, 2 wrong usage."""
     settings: dict[str, Any] = {"debug": False}
     sleep_when_waiting()
+    atexit.register(gc.freeze)  # or the interpreter looks through all objects: up to a second
     with robust_streams(), fail_cleanly(settings), _switched_off(sys.argv[1:]):
         status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)
         if sys.stdout:

@@ -21,7 +21,6 @@ from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.system.memory import give_back
-from zoo.system.parts import in_words
 from zoo.system.tensors.compiler_import import compiler_unimported
 from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
@@ -102,13 +101,14 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
                 )
                 trained = train(run_folder, prepared, options, accelerator, interrupts, folds)
             samples, device = prepared.plan.splits.val, str(prepared.plan.device)
-            del prepared  # frees everything but the network
-            gc.collect()
-            give_back()
+            with options.parts.part("freeing memory"):
+                del prepared  # everything but the network
+                gc.collect()
+                give_back()
             if options.report and main:
                 write_report(trained, options, samples, device)
             if options.profile:
-                options.reporter.header(in_words(options.parts.seconds()))
+                options.reporter.header(options.parts.in_words())
             return trained
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from zoo.data.examined import Hashes
@@ -44,6 +43,8 @@ _ROWS, _COLUMNS = _frequencies()
 
 def hashes_of(thumbnails: NDArray[np.uint8]) -> Hashes:
     """Hashes ``(N, 4)`` of gray thumbnails ``(N, 32, 32)``, low frequencies first; 0 if blank."""
+    import scipy.fft  # takes longer to import than to look up what is known of the images
+
     waves = scipy.fft.dctn(thumbnails.astype(np.float32), axes=(1, 2))
     return _packed(waves[:, _ROWS, _COLUMNS] > 0.5)  # blank images have rounding errors
 

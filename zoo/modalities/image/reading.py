@@ -82,7 +82,7 @@ _T = TypeVar("_T")
 
 def looks_like_image(path: str | os.PathLike[str]) -> bool:
     """Whether ``path`` has the extension of an image."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
 def read_image(
