@@ -240,6 +240,7 @@ def _print_result(run: Any, as_json: bool) -> None:
                 "best_epoch": results["best_epoch"],
                 "metric": run.task.metric,
                 "metrics": run.metrics,
+                "interval": results.get("interval"),
                 "folds": results.get("folds"),
                 "samples_per_second": results["samples_per_second"],
                 "seconds": results["seconds"],
@@ -248,6 +249,7 @@ def _print_result(run: Any, as_json: bool) -> None:
         )
         return
     from zoo.runs.folds import in_words
+    from zoo.tasks import optimism
     from zoo.tasks.metrics import formatted
 
     strength, folds = results.get("best_strength"), results.get("folds")
@@ -258,6 +260,8 @@ def _print_result(run: Any, as_json: bool) -> None:
         f"best {best}{', out of fold' if folds else ''}: {formatted(run.metrics, run.task.selection)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
+    if found := results.get("interval"):
+        say(optimism.in_words(found, run.task.selection.title))
     _print_data_notes(run.record["data"])
     say(f"run: {run.folder}")
     if page.is_file():

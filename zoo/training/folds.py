@@ -28,6 +28,7 @@ from zoo.runs.run import Run
 from zoo.system.json_shape import finite
 from zoo.system.memory import give_back
 from zoo.system.parts import Parts
+from zoo.tasks.optimism import interval
 from zoo.training import record as records
 from zoo.training.claims import new_run
 from zoo.training.plan import Plan
@@ -47,10 +48,12 @@ class CrossValidated:
     Attributes:
         chosen: The epochs to keep of the final run.
         record: ``results.folds`` of ``run.json``.
+        interval: ``results.interval``: the confidence interval of the selection metric.
     """
 
     chosen: ChosenEpochs
     record: Mapping[str, Any]
+    interval: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,9 @@ def cross_validate(
         give_back()
     by_epoch, kept = _choice(folds, plan)
     at = len(kept) - 1, kept[-1]
-    outputs = np.empty((len(whole), len(plan.splits.classes)))
-    numbers = np.empty(len(whole), dtype=np.int64)
+    outputs, numbers = _out_of_fold(folds, at, plan), np.empty(len(whole), dtype=np.int64)
     for number, fold in enumerate(folds, start=1):
-        outputs[fold.held], numbers[fold.held] = fold.outputs(at), number
+        numbers[fold.held] = number
     named = named_as_given(request, whole)
     write_out_of_fold(folder / OOF, named, outputs, numbers, plan.splits.classes, task=plan.task)
     logits = plan.task.encode(outputs).float()
@@ -120,7 +122,17 @@ def cross_validate(
         "training on all samples; the validation values below are means over the folds"
     )
     chosen = ChosenEpochs(kept=kept, by_epoch=by_epoch, metrics=metrics, logits=logits)
-    return CrossValidated(chosen, record)
+    tried = [_out_of_fold(folds, each, plan) for each in by_epoch]
+    found = interval(plan.task, tried, whole.labels, plan.splits.classes, whole.groups)
+    return CrossValidated(chosen, record, found.to_json() if found else None)
+
+
+def _out_of_fold(folds: Sequence[_Fold], at: Position, plan: Plan) -> NDArray[np.float64]:
+    """The outputs for all samples, each of the fold that holds it out, after an epoch."""
+    outputs = np.empty((len(plan.splits.train), len(plan.splits.classes)))
+    for fold in folds:
+        outputs[fold.held] = fold.outputs(at)
+    return outputs
 
 
 def _trained(

@@ -30,6 +30,7 @@ from zoo.runs.run import Run
 from zoo.system.parts import Parts
 from zoo.system.paths import cache_folder
 from zoo.tasks.losses import Loss, LossOptions
+from zoo.tasks.optimism import interval
 from zoo.training import record as records
 from zoo.training.claims import Claimed
 from zoo.training.plan import Plan
@@ -48,6 +49,10 @@ class Folded(Protocol):
     @property
     def record(self) -> Mapping[str, Any]:
         """``results.folds`` of ``run.json``."""
+
+    @property
+    def interval(self) -> Mapping[str, Any] | None:
+        """``results.interval``: the confidence interval of the selection metric."""
 
 
 def train(
@@ -170,7 +175,14 @@ def _outcome(
     assert plan.splits.val is not None
     results = records.results(fitted, parts)
     return Outcome(
-        record={**record, "results": {**results, "folds": folds and folds.record}},
+        record={
+            **record,
+            "results": {
+                **results,
+                "interval": folds.interval if folds else _interval(plan, fitted),
+                "folds": folds and folds.record,
+            },
+        },
         backbone=plan.backbone.cpu(),
         task=plan.task,
         history=fitted.history,
@@ -181,6 +193,18 @@ def _outcome(
         outputs=fitted.outputs if plan.request.fold else None,
         adapter=_adapter(plan),
     )
+
+
+def _interval(plan: Plan, fitted: FitResult) -> dict[str, Any] | None:
+    """The confidence interval of the selection metric; ``None`` if outputs of an epoch are lacking."""
+    val = plan.splits.val
+    assert val is not None
+    assert val.labels is not None
+    if len(fitted.outputs) < len(fitted.history):
+        return None
+    outputs = [plan.task.decode(fitted.outputs[epoch]) for epoch in sorted(fitted.outputs)]
+    found = interval(plan.task, outputs, val.labels, plan.splits.classes, val.groups)
+    return found.to_json() if found else None
 
 
 def _adapter(plan: Plan) -> tuple[SavedAdapter, Mapping[str, Tensor]] | None:

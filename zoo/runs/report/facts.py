@@ -42,13 +42,27 @@ def headline(
         (
             title_of(key, chosen),
             rounded(value),
-            _meaning(known.get(key), value, len(subject.evaluated)),
+            _interval(subject, key, value)
+            or _meaning(known.get(key), value, len(subject.evaluated)),
         )
         for key, value in evaluation.metrics.items()
     ]
     if error is not None:
         cells.append(("calibration error", rounded(error), f"ECE, {BINS} bins"))
     return cells
+
+
+def _interval(subject: Subject, key: str, value: float) -> str:
+    """The interval in the record, if it is of these samples; empty if not."""
+    found = subject.record["results"].get("interval")
+    if not isinstance(found, Mapping) or found["metric"] != key:
+        return ""
+    if found["samples"] != len(subject.evaluated) or abs(found["value"] - value) > 1e-4:
+        return ""
+    of = f"95 % CI {found['low']:.3f} to {found['high']:.3f}"
+    among = f"{found['corrected']:.3f} corrected for choosing among {found['epochs']} epochs"
+    by = f"by {found['units']:,} groups" if found["unit"] == "groups" else ""
+    return "; ".join([f"{of}{f', {by}' if by else ''}", *([among] if found["epochs"] > 1 else [])])
 
 
 def _meaning(metric: Metric | None, value: float, count: int) -> str:
