@@ -30,7 +30,7 @@ from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Quiet
 from zoo.errors import Stopped, UsageError
 from zoo.system.paths import COMPILED, cache_folder
-from zoo.training import finetune
+from zoo.training import prepare
 
 TOLERANCE = 1e-4
 """Of the largest feature: what compiled features may differ by from plain ones, in float32."""
@@ -165,7 +165,7 @@ def quick_trials(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def quick(call: Any, *, dynamic: bool, options: Any) -> Any:
         return original(call, dynamic=dynamic, backend="aot_eager")
 
-    monkeypatch.setattr(finetune, "compiling", compiling)
+    monkeypatch.setattr(prepare, "compiling", compiling)
     monkeypatch.setattr(torch, "compile", quick)
     monkeypatch.setattr(Costs, "expected", lambda *_: Expected(0.0, 0.5))
     for name, value in {"_STEPS": 3, "GAIN": 0.0}.items():
@@ -218,7 +218,7 @@ def test_what_was_decided_is_kept_by_a_resumed_run_and_done_again_by_a_repeated_
     assert not [name for name in weights if "_orig_mod" in name]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_unfreezes_is_decided_for_itself(
     photos: Path, tmp_path: Path, quick_trials: list[str]
 ) -> None:
@@ -234,8 +234,10 @@ def test_what_unfreezes_is_decided_for_itself(
     assert not quick_trials
 
 
-@pytest.mark.slow
-def test_texts_of_any_length_are_compiled_once(tmp_path: Path, quick_trials: list[str]) -> None:
+@pytest.mark.long
+def test_texts_of_any_length_are_compiled_once(
+    tmp_path: Path, quick_trials: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from torch._dynamo.utils import counters
 
     counters.clear()
@@ -248,9 +250,8 @@ def test_texts_of_any_length_are_compiled_once(tmp_path: Path, quick_trials: lis
     }  # fmt: skip
     run = zoo.finetune("lstm", texts_file, **options, output=tmp_path / "run")
     assert counters["stats"]["unique_graphs"] <= 6
-    plain = zoo.finetune(
-        "lstm", texts_file, **options | {"compile": "off"}, output=tmp_path / "plain"
-    )
+    monkeypatch.setattr(torch, "compile", lambda call, **_: call)  # in the same batches
+    plain = zoo.finetune("lstm", texts_file, **options, output=tmp_path / "plain")
     assert losses(run) == pytest.approx(losses(plain), rel=1e-4)
     assert not quick_trials
 

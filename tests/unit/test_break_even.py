@@ -217,6 +217,20 @@ def test_an_error_in_the_trial_only_ends_the_trial(tmp_path: Path, made: list[st
     assert not taken.failed(RuntimeError("CUDA error"), 31)  # it is the network's
 
 
+def test_a_cache_that_others_can_write_to_is_not_used(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(_: Compiler) -> None:
+        raise UsageError("others could place code in it", hint="Remove it.")
+
+    monkeypatch.setattr(Compiler, "begin", begin)
+    notes = Notes()
+    assert train(switch(tmp_path, notes, []), 50, 0.05, made, {}) == "p" * 50
+    assert notes.notes == ["not compiled: others could place code in it"]
+    with pytest.raises(UsageError):
+        switch(tmp_path, notes, [], requested="on").call(0)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("made")
 def test_where_compiling_was_asked_for_an_error_of_the_compiler_is_one(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from zoo.engine.break_even import Decision, How, Timing, Trial
 from zoo.engine.compiled import TOO_OFTEN, Call, compiled, described, kinds, reason_of, refusal
 from zoo.engine.compiler import Compiler, Entry
+from zoo.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,13 @@ class Switch:
         if how is None:
             return None
         if how not in self._made:
-            self._made[how] = self._make(how)
+            try:
+                self._made[how] = self._make(how)
+            except UsageError as error:  # others could place code where it would be kept
+                if self._compiler.requested == "on":
+                    raise
+                self._give_up(how, error.message, step)
+                return self.call(step)
             self._fresh = True
         return self._made[how]
 
@@ -162,20 +169,23 @@ class Switch:
             return False
         if self._compiler.requested == "on" and not tried and reason != TOO_OFTEN:
             raise refusal(str(reason)) from error
-        decision = Decision(
-            verdict="failed", reason=reason or f"{type(error).__name__} when compiled"
-        )
+        self._give_up(how, reason or f"{type(error).__name__} when compiled", step)
+        return True
+
+    def _give_up(self, how: How, reason: str, step: int) -> None:
+        """Go on from ``step`` without, or as before the trial."""
+        tried = self._trial is not None and self._trial.compiles
+        decision = Decision(verdict="failed", reason=reason)
         self._say(how, decision)
         self._trial, self._waiting = None, []
         if self._replayed is not None:
             self._replayed = None
             self._write(how, decision, step)
-        self._entry().update(verdict="failed", reason=decision.reason)
+        self._entry().update(verdict="failed", reason=reason)
         self._stop(step)
         self._how = None
         if tried:
             self._go_back(step)
-        return True
 
     def end(self, step: int) -> None:
         """The stretch ends before ``step``."""

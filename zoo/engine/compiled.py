@@ -95,7 +95,9 @@ def compiled(
     def run(inputs: Any) -> Tensor:
         if how == "graphs":
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        limits = config.patch(recompile_limit=distinct + _SPARE, fail_on_recompile_limit_hit=True)
+        limits = config.patch(
+            recompile_limit=2 * distinct + _SPARE, fail_on_recompile_limit_hit=True
+        )
         with limits, _replaced(functions):
             outputs: Tensor = whole(inputs)
         return outputs
