@@ -15,7 +15,7 @@ from zoo.contract.spec import BackboneSpec, ImageInput, TextInput, Weights
 from zoo.errors import RunError
 from zoo.registry.run_record import lineage, origin_of, read_record, read_run
 from zoo.training import record as records
-from zoo.training.resume import _refuse_change
+from zoo.training.same_run import refuse_change
 
 IMAGES = BackboneSpec(
     name="acme/net", modality="image", feature_dim=8, params=100, input=ImageInput(size=32),
@@ -203,9 +203,9 @@ def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
     }
     torch = now["versions"]["torch"]
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
-        _refuse_change(tmp_path, now | {"versions": now["versions"] | {"torch": "1.0"}}, now)
+        refuse_change(tmp_path, now | {"versions": now["versions"] | {"torch": "1.0"}}, now)
     assert told.value.message.endswith(f"now {torch}")
-    _refuse_change(tmp_path, now, now)
+    refuse_change(tmp_path, now, now)
 
 
 def test_a_run_with_a_damaged_tokenizer_cannot_be_used(tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ def same_run(folder: Path, started: Mapping[str, Any]) -> Claim:
 
     @contextmanager
     def claim(record: Mapping[str, Any]) -> Iterator[Claimed]:
-        _refuse_change(folder, started, record)
+        refuse_change(folder, started, record)
         plain = {key: value for key, value in started.items() if key not in ("format", "finished")}
         yield Claimed(folder, plain)
 
     return claim
 
 
-def _refuse_change(folder: Path, started: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+def refuse_change(folder: Path, started: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Raise a :class:`RunError` if ``record``, of a run started now, differs from ``started``."""
     require_same_data(folder, started, record)
     if (started["weights"] or {}).get("sha256", "") != (record["weights"] or {}).get("sha256", ""):
