@@ -34,8 +34,10 @@ from benchmarks.speed.peers.trainer import tokenized
 from benchmarks.speed.peers.trainer_images import prepared
 
 RATE = 1e-3
-WARM_UP, TRIAL = 10, 10
-"""Steps before timing, and steps from which the number of timed steps follows."""
+STEPS = 10
+"""Steps before timing, steps from which the number of timed steps follows, and the least number of those; one on a
+processor, which is a trial only.
+"""
 
 Batches = Iterator[tuple[Any, Tensor]]
 
@@ -51,29 +53,29 @@ def main(settings: Settings, resident: bool, duration: float) -> None:
     net = _text_network(settings) if texts else _image_network(settings)
     batches = _text_batches(settings) if texts else _image_batches(settings, resident)
     step = _step(net)
-    samples = _run(step, batches, WARM_UP)
+    steps = STEPS if _on_gpu() else 1
+    _run(step, batches, steps)
     _synchronize()
     began = time.perf_counter()
-    _run(step, batches, TRIAL)
+    _run(step, batches, steps)
     _synchronize()
-    seconds = (time.perf_counter() - began) / TRIAL
+    seconds = (time.perf_counter() - began) / steps
     timer = TrainingTimer()
     timer.start()
-    samples = _run(step, batches, max(TRIAL, int(duration / seconds)))
+    samples = _run(step, batches, max(steps, int(duration / seconds)))
     timer.stop(samples)
     timer.speeds *= 2  # the warm-up, which is not counted, and the timed steps
     print_result(timer, [], 0, batch=settings.batch, lr=RATE)
 
 
 def _step(net: nn.Module) -> Callable[[Any, Tensor], None]:
-    """A training step, compiled on a GPU."""
-    on_gpu = device().type == "cuda"
-    compiled: Any = torch.compile(net, backend="inductor" if on_gpu else "eager")
+    """A training step, compiled and in bfloat16 on a GPU."""
+    compiled: Any = torch.compile(net, backend="inductor" if _on_gpu() else "eager")
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, fused=True)
     net.train()
 
     def step(inputs: Any, labels: Tensor) -> None:
-        with torch.autocast(device().type, torch.bfloat16):
+        with torch.autocast(device().type, torch.bfloat16, enabled=_on_gpu()):
             loss = nn.functional.cross_entropy(compiled(inputs), labels)
         loss.backward()
         optimizer.step()
@@ -92,8 +94,12 @@ def _run(step: Callable[[Any, Tensor], None], batches: Batches, steps: int) -> i
     return samples
 
 
+def _on_gpu() -> bool:
+    return device().type == "cuda"
+
+
 def _synchronize() -> None:
-    if device().type == "cuda":
+    if _on_gpu():
         torch.cuda.synchronize()
 
 
@@ -114,7 +120,7 @@ def _loaded(settings: Settings) -> Batches:
     """Batches from worker processes, copied from pinned memory; without end."""
     loaders = image_loaders(
         settings,
-        pin_memory=device().type == "cuda",
+        pin_memory=_on_gpu(),
         persistent_workers=settings.workers > 0,
         prefetch_factor=4 if settings.workers else None,
         drop_last=len(list((settings.data / "train").glob("*/*"))) >= settings.batch,
