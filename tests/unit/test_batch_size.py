@@ -14,7 +14,14 @@ import zoo
 from tests.end_to_end.test_engine_options import FullBeyond, narrow
 from zoo.contract.network.backbone import Backbone
 from zoo.engine import batch_size
-from zoo.engine.batch_size import MeasuredBatch, largest, measure, with_batch_size
+from zoo.engine.batch_size import (
+    MeasuredBatch,
+    largest,
+    measure,
+    measure_features,
+    with_batch_size,
+)
+from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import STRATEGIES
@@ -139,3 +146,16 @@ def test_a_run_records_the_size_and_a_repetition_has_the_same(
     monkeypatch.setattr(plan, "measure", None)  # is not called
     again = zoo.rerun(run, output=tmp_path / "again", reporter=Quiet(), report=False)
     assert again.identical
+
+
+@pytest.mark.usefixtures("few_at_first")
+def test_features_are_measured_without_gradients() -> None:
+    backbone = small()
+    clock = clock_of(lambda size: max(1.0, size / 8), backbone)
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    found = measure_features(Forward(backbone, device=CPU, precision="fp32"), 100, clock)
+    assert found.size == 8
+    assert found.speeds == {2: 2, 4: 4, 8: 8, 16: 8}
+    assert measure_features(Forward(backbone, device=CPU, precision="fp32"), 7, clock).size == 4
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
+    assert all(parameter.grad is None for parameter in backbone.parameters())

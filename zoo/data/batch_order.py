@@ -31,6 +31,7 @@ class BatchOrder(Sampler[list[Key]]):
         epoch: Determines the order when shuffling.
         start: Batches to skip at the beginning of the epoch.
         stride: From there on, take every ``stride``-th batch.
+        batch_size: Samples per batch.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class BatchOrder(Sampler[list[Key]]):
     ) -> None:
         self.epoch, self.start, self.stride = 0, 0, 1
         self._count = count
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
         self._drop_last = drop_last
@@ -56,7 +57,7 @@ class BatchOrder(Sampler[list[Key]]):
         self._probabilities = probabilities
 
     def __len__(self) -> int:
-        whole, rest = divmod(self._count, self._batch_size)
+        whole, rest = divmod(self._count, self.batch_size)
         return whole + (1 if rest and not self._drop_last else 0)
 
     def __iter__(self) -> Iterator[list[Key]]:
@@ -69,7 +70,7 @@ class BatchOrder(Sampler[list[Key]]):
         order = self._order(generator)
         if self._lengths is not None:
             order = self._by_length(order, self._lengths)
-        batches = [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
+        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
         batches = batches[: len(self)]
         if self._shuffle and self._lengths is not None:
             batches = [batches[i] for i in generator.permutation(len(batches))]
@@ -92,7 +93,7 @@ class BatchOrder(Sampler[list[Key]]):
     def _by_length(
         self, order: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]
     ) -> np.ndarray[Any, Any]:
-        pool = _POOL * self._batch_size if self._shuffle else max(1, len(order))
+        pool = _POOL * self.batch_size if self._shuffle else max(1, len(order))
         pools = [order[i : i + pool] for i in range(0, len(order), pool)]
         return np.concatenate(
             [p[np.argsort(-lengths[p % self._count], kind="stable")] for p in pools]

@@ -29,6 +29,9 @@ MOST = 256
 MOST_TOKENS = 16_384
 """The most tokens of a batch of texts."""
 
+MOST_FEATURES, MOST_FEATURE_TOKENS = 1024, 65_536
+"""The same for the features of a frozen backbone, which do not depend on the size."""
+
 GAIN = 1.05
 """By which factor throughput must rise when the batch doubles."""
 
@@ -98,36 +101,60 @@ def measure(
     twin = copy.deepcopy(backbone)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         choose_trained(twin, phase, recipe)
-        trial = _Trial(Forward(twin, device=device, precision=precision), clock)
-        speeds = dict[int, float]()
-        size = best = USUAL
-        while size <= most or not any(speeds.values()):
-            speeds[size] = speed = trial.speed(size)
-            if not speed:
-                if any(speeds.values()) or size == 1:
-                    break
-                size = best = size // 2
-                continue
-            if size > best and speed < GAIN * speeds[best]:
-                break
-            best = size
-            if trial.seconds > _SLOW or size < USUAL:
-                break
-            size *= 2
-    del trial, twin
+        measured = _doubled(
+            _TrainingTrial(Forward(twin, device=device, precision=precision), clock), most
+        )
+    del twin
     _free()
+    return measured
+
+
+def measure_features(
+    forward: Forward, samples: int, clock: Callable[[], float] = time.perf_counter
+) -> MeasuredBatch:
+    """As :func:`measure`, for the features of a frozen backbone, which need no gradient.
+
+    Args:
+        forward: Runs the backbone.
+        samples: The number of samples.
+        clock: Seconds.
+    """
+    most = min(MOST_FEATURES, samples)
+    if length := _tokens(forward.backbone):
+        most = min(most, MOST_FEATURE_TOKENS // length)
+    with torch.random.fork_rng(devices=[forward.device] if forward.device.type == "cuda" else []):
+        measured = _doubled(_Trial(forward, clock), most)
+    _free()
+    return measured
+
+
+def _doubled(trial: _Trial, most: int) -> MeasuredBatch:
+    """Double the batch as long as it fits into memory and throughput rises."""
+    speeds = dict[int, float]()
+    size = best = USUAL
+    while size <= most or not any(speeds.values()):
+        speeds[size] = speed = trial.speed(size)
+        if not speed:
+            if any(speeds.values()) or size == 1:
+                break
+            size = best = size // 2
+            continue
+        if size > best and speed < GAIN * speeds[best]:
+            break
+        best = size
+        if trial.seconds > _SLOW or size < USUAL:
+            break
+        size *= 2
     return MeasuredBatch(best, speeds)
 
 
 class _Trial:
-    """Training steps of a copy, with memory for the optimiser's state."""
+    """Features of random inputs."""
 
     def __init__(self, forward: Forward, clock: Callable[[], float]) -> None:
         self._forward, self._clock = forward, clock
         self._spec = forward.backbone.spec
         self._modality = modality_of(self._spec)
-        trained = [p for p in forward.backbone.parameters() if p.requires_grad]
-        self._state = [torch.empty_like(p) for p in trained for _ in range(2)]  # as of AdamW
         self.seconds = 0.0
 
     def speed(self, size: int) -> float:
@@ -153,17 +180,29 @@ class _Trial:
         return self._modality.random_batch(self._spec, size, size=longest)
 
     def _step(self, batch: Mapping[str, Tensor]) -> None:
+        self._forward.features(batch)
+
+    def _now(self) -> float:
+        if self._forward.device.type != "cpu":
+            torch.accelerator.synchronize()
+        return self._clock()
+
+
+class _TrainingTrial(_Trial):
+    """Training steps of a copy, with memory for the optimiser's state."""
+
+    def __init__(self, forward: Forward, clock: Callable[[], float]) -> None:
+        super().__init__(forward, clock)
+        trained = [p for p in forward.backbone.parameters() if p.requires_grad]
+        self._state = [torch.empty_like(p) for p in trained for _ in range(2)]  # as of AdamW
+
+    def _step(self, batch: Mapping[str, Tensor]) -> None:
         backbone = self._forward.backbone
         backbone.train()
         with self._forward.autocast():
             outputs = backbone(batch)
         outputs.float().square().mean().backward()
         backbone.zero_grad(set_to_none=True)
-
-    def _now(self) -> float:
-        if self._forward.device.type != "cpu":
-            torch.accelerator.synchronize()
-        return self._clock()
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -190,8 +229,13 @@ def with_batch_size(recipe: Recipe, size: int, given: Mapping[str, Any]) -> Reci
 
 def in_words(measured: MeasuredBatch, recipe: Recipe, nouns: str) -> str:
     """The batch size, and why."""
-    speeds = ", ".join(
+    speeds = speeds_in_words(measured)
+    return f"batches of {recipe.batch_size} {nouns}, measured ({speeds}); learning rate {recipe.lr:.2g}"
+
+
+def speeds_in_words(measured: MeasuredBatch) -> str:
+    """The speed of each batch size."""
+    return ", ".join(
         f"{size}: {speed:,.0f}/s" if speed else f"{size}: out of memory"
         for size, speed in sorted(measured.speeds.items())
     )
-    return f"batches of {recipe.batch_size} {nouns}, measured ({speeds}); learning rate {recipe.lr:.2g}"

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.data.loader import Loader
 from zoo.data.samples import Samples
+from zoo.engine.batch_size import measure_features, speeds_in_words
 from zoo.engine.feature_files import facts_beside
 from zoo.engine.forward import Forward
 from zoo.engine.loader_factory import LoaderFactory
@@ -56,6 +58,26 @@ def fill_features(
     return int(loader.reader.cut.sum())
 
 
+def extraction_batch(forward: Forward, samples: int, reporter: Reporter) -> int | None:
+    """The batch size for features, measured on an accelerator; ``None`` on a CPU.
+
+    Args:
+        forward: Runs the backbone.
+        samples: Their number.
+        reporter: Is told the size and the speeds.
+    """
+    if not is_measured(forward.device):
+        return None
+    found = measure_features(forward, samples)
+    reporter.note(f"features in batches of {found.size}, measured ({speeds_in_words(found)})")
+    return found.size
+
+
+def is_measured(device: torch.device) -> bool:
+    """Whether the batch size for features is measured; on a CPU a small one is as fast."""
+    return device.type != "cpu"
+
+
 def fill_from(
     array: NDArray[np.float32],
     loader: Loader,
@@ -64,6 +86,7 @@ def fill_from(
     *,
     exact: bool = False,
     compiled: str = "",
+    size: int | None = None,
     check: Callable[[], Any] = lambda: None,
 ) -> None:
     """As :func:`fill_features`, from a dataloader, whose workers end with it.
@@ -75,8 +98,11 @@ def fill_from(
         reporter: As there.
         exact: Compute in float32, whatever the precision.
         compiled: As of :meth:`zoo.engine.forward.Forward.inference`.
+        size: Samples per batch; ``None`` for those of the loader.
         check: As there.
     """
+    if size:
+        loader.order.batch_size = size
     steps = reporter.steps("features", len(loader))
     # The workers must end even if an exception is kept alive.
     inference = forward.inference(len(array), compiled=compiled)

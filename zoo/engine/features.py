@@ -29,7 +29,8 @@ from zoo.system.files import claim, replacing
 from zoo.system.leftovers import held
 
 _WAY = f"channels-last, folded, {PLAIN_BATCH} at a time"
-"""How features are computed; part of the key, since it changes their last digits."""
+"""How features are computed; part of the key, since it changes their last digits. On an accelerator
+the batch is measured, and not part of the key, so that a resumed run finds the same features."""
 
 
 def backbone_key(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.data.loader import Loader
 from zoo.engine import features as feature_cache
-from zoo.engine.extraction import fill_from
+from zoo.engine.extraction import extraction_batch, fill_from
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
 from zoo.engine.resident import on_device
@@ -118,6 +118,7 @@ class Features:
     def __init__(self, setup: TrainingSetup) -> None:
         dataloaders, recipe = setup.dataloaders, setup.recipe
         self._setup = setup
+        self._batch: int | None = None  # measured when features are first computed
         self._count = len(dataloaders.train_labels)
         device = setup.forward.device
         if pool := dataloaders.pool:
@@ -201,21 +202,31 @@ class Features:
         precision = forward.precision_of(exact=exact)
         compiled = forward.compiler is not None and not exact
         weights = feature_cache.backbone_key(forward.backbone, precision, compiled=compiled)
+        facts = {**feature_cache.facts_of(setup, split, count), "precision": precision}
+
+        def fill(array: NDArray[np.float32]) -> None:
+            if not exact and not self._batch:
+                self._batch = extraction_batch(forward, count, setup.reporter)
+            batch = None if exact else self._batch
+            facts.update({"batch": batch} if batch else {})
+            fill_from(
+                array,
+                loader if isinstance(loader, Loader) else loader(),
+                forward,
+                setup.reporter,
+                exact=exact,
+                compiled="" if exact else f"features of {split}",
+                size=batch,
+            )
+
         with setup.parts.part("features"):
             return feature_cache.compute(
                 setup.cache,
                 key=(weights, key or setup.dataloaders.key, split),
                 shape=(count, forward.backbone.spec.feature_dim),
                 dtype=np.float32,
-                fill=lambda array: fill_from(
-                    array,
-                    loader if isinstance(loader, Loader) else loader(),
-                    forward,
-                    setup.reporter,
-                    exact=exact,
-                    compiled="" if exact else f"features of {split}",
-                ),
-                facts={**feature_cache.facts_of(setup, split, count), "precision": precision},
+                fill=fill,
+                facts=facts,
                 reporter=setup.reporter,
             )
 
