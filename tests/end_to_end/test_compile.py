@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -269,3 +271,30 @@ def test_shapes_without_end_are_an_error_of_the_compiler(
         call(torch.ones(3, 3))
     assert compiled_code.reason_of(caught.value) == compiled_code.TOO_OFTEN
     assert not quick_trials
+
+
+@pytest.mark.long
+def test_code_is_compiled_once_for_all_processes(tmp_path: Path) -> None:
+    program = (
+        "import sys, torch\n"
+        "from zoo.engine.compiled import compiled\n"
+        "from zoo.engine.compiler import compiling\n"
+        "from zoo.engine.progress import Quiet\n"
+        "from torch._dynamo.utils import counters\n"
+        "network = torch.nn.Linear(3, 1)\n"
+        "with compiling('on', torch.device('cpu'), Quiet()):\n"
+        "    compiled(network, network, dynamic=False)(torch.ones(2, 3)).sum().backward()\n"
+        "found = counters['inductor']\n"
+        "print(found['fxgraph_cache_miss'], found['fxgraph_cache_hit'])\n"
+    )
+    environment = {**os.environ, "ZOO_CACHE": str(tmp_path)}
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, check=True, capture_output=True
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    (first_misses, first_hits), (misses, hits) = ran
+    assert int(first_misses) > 0
+    assert int(first_hits) == 0
+    assert (misses, hits) == (first_hits, first_misses)
