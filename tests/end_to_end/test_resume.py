@@ -31,7 +31,7 @@ class StopsAt(Quiet):
         @contextmanager
         def counted():  # type: ignore[no-untyped-def]
             def advance() -> None:
-                self._left -= what != "decoding"  # which is before training, and cached or not
+                self._left -= what not in ("reading", "decoding")  # before training
                 if self._left == 0:
                     os.kill(os.getpid(), self._number)
 
