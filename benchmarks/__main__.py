@@ -135,8 +135,9 @@ def main(**values: Any) -> None:
         f"{len(pending)} of {len(plan)} runs to measure: about {minutes:.0f} minutes", err=True
     )
     with _locked(work):
-        reasons = runner.measure_all(pending)
+        reasons = runner.measure_all([item for item in pending if not item.library.optional])
         trace = _trace(runner, cases) if options.gpu else None
+        reasons |= runner.measure_all([item for item in pending if item.library.optional])
         shutil.rmtree(work / "cache", ignore_errors=True)
     planned = [(item.case, item.library) for item in plan if item.repeat == 0]
     lost = not_measured(planned, runner.found(all_cases), reasons)

@@ -11,8 +11,14 @@ from benchmarks.speed.cases import Case, Library
 SHARES = (1.0, 0.5, 0.25, 0.1)
 """Shares of the samples, of which the largest that fits is chosen."""
 
+LEAST = 1000
+"""Number of samples below which a case is not reduced."""
+
 KEPT = 10
 """Seconds at the end in which nothing is measured."""
+
+TRACE = 15
+"""Expected seconds of the profile of zoo's steps."""
 
 LATEST = 90
 """Seconds after which a run may be stopped, however short it was expected to be."""
@@ -56,8 +62,11 @@ def expected_seconds(case: Case, library: Library) -> float:
 def fitting(cases: Sequence[Case], seconds: float) -> list[Case]:
     """The cases with the largest share of their samples for which all that has targets fits."""
     for share in SHARES:
-        scaled = [replace(case, samples=round(case.samples * share)) for case in cases]
-        needed = sum(
+        scaled = [
+            replace(case, samples=max(round(case.samples * share), min(case.samples, LEAST)))
+            for case in cases
+        ]
+        needed = TRACE + sum(
             expected_seconds(case, library)
             for case in scaled
             for library in case.libraries

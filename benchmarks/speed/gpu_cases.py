@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmarks.speed.cases import Case, Comparison, Library, finetune, own, peer
 
-START = 13
+START = 12
 """Expected seconds of importing a library and building a network."""
 
 IMAGES = 20_000
@@ -36,7 +36,7 @@ def _best(name: str, network: str, more: str) -> Library:
     options = f"--network {network} --size {{size}} --workers {{workers}} --batch 256 {more}"
     return peer(
         name, "best_loop", peer="best", options=f"{options} --duration {{duration}}",
-        seconds=START + 25, repeats=1, part=True, optional=name != RESIDENT,
+        seconds=START + 20, repeats=1, part=True, optional=name != RESIDENT,
     )  # fmt: skip
 
 
