@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from zoo.engine.solver import Solver
 from zoo.engine.sources import Source, Step
 from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.training_setup import TrainingSetup
-from zoo.system.memory import keeping_memory
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
     readings.begin()
     learner.begin()
     title = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
-    with setup.reporter.steps(title, source.steps - progress.step) as tick, _memory(running):
+    memory = setup.forward.memory() if phase.trains_backbone else nullcontext()
+    with setup.reporter.steps(title, source.steps - progress.step) as tick, memory:
         steps = source.epoch(len(progress.history), progress.step)
         for step, waited in _timed(steps, progress):
             number = progress.epoch * source.steps + progress.step
@@ -120,13 +120,6 @@ def four_digits(speed: float) -> float:
 
 
 # -- steps -----------------------------------------------------------------------------------
-
-
-def _memory(running: RunningPhase) -> AbstractContextManager[None]:
-    """Memory is reused between steps that allocate the same tensors on a CPU."""
-    forward = running.setup.forward
-    same = running.phase.trains_backbone and forward.device.type == "cpu" and not forward.ragged
-    return keeping_memory() if same else nullcontext()
 
 
 def _timed(steps: Iterator[Step], progress: Progress) -> Iterator[tuple[Step, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -18,7 +18,7 @@ from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.progress import Reporter
 from zoo.engine.streams import Copies, Fetched
 from zoo.modalities import modality_of
-from zoo.system.memory import trimmed
+from zoo.system.memory import keeping_memory, trimmed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -163,7 +163,8 @@ class Forward:
     def inference(self, count: int, *, compiled: str = "") -> Iterator[FeaturesOf]:
         """Speed up inference while the block runs; the backbone must not change in it.
 
-        If there are enough samples, batch normalisations are folded into convolutions.
+        If there are enough samples, batch normalisations are folded into convolutions, and on a CPU
+        the memory of a batch is kept for the next.
 
         Args:
             count: Number of samples.
@@ -173,7 +174,8 @@ class Forward:
         Yields:
             :meth:`features`, or its compiled version.
         """
-        with folded(self._foldable() if count >= _MANY else ()):
+        many = count >= _MANY
+        with folded(self._foldable() if many else ()), self.memory() if many else nullcontext():
             if self.compiler is None or not compiled:
                 yield self.features
                 return
@@ -182,6 +184,11 @@ class Forward:
     def batches(self, loader: Loader) -> Iterator[Mapping[str, Tensor]]:
         """The batches of ``loader``; on a CPU the freed memory is returned to the system regularly."""
         return trimmed(loader, every=_TRIMMED_EVERY) if self.device.type == "cpu" else iter(loader)
+
+    def memory(self) -> AbstractContextManager[None]:
+        """On a CPU, memory is kept between batches of equal shapes while the block runs."""
+        same = self.device.type == "cpu" and not self.ragged
+        return keeping_memory() if same else nullcontext()
 
     def _foldable(self) -> Sequence[Pair]:
         if not self._modality.side(self.backbone.spec):
