@@ -20,7 +20,7 @@ from zoo.modalities.text.attribution import integrated_gradients
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 from zoo.runs.contests import Contest, holm
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
-from zoo.runs.report.calibration import calibration
+from zoo.runs.reliability import calibration
 from zoo.runs.report.subject import read_history
 from zoo.tasks.cases import MOST
 from zoo.tasks.metrics import own_metric

@@ -26,6 +26,8 @@ from zoo.registry.run_record import FORMAT
 from zoo.registry.run_record import LOCK_FILE as LOCK_FILE
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
 from zoo.registry.run_record import read_record as read_record
+from zoo.runs.calibrating import calibrated
+from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, write_calibration
 from zoo.runs.folds import OUTPUTS
 from zoo.runs.model_card import model_card
 from zoo.runs.predictions import EvaluatedSamples, evaluated_samples, write_predictions
@@ -176,6 +178,10 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
         files.write_text(folder / METRICS, "".join(lines))
         evaluated = evaluated_samples(outcome.val, task.decode(outcome.logits))
         write_predictions(folder / PREDICTIONS, evaluated, classes, task=task)
+        record = {**record, "results": {**record["results"], "calibration": None}}
+        if found := _calibrated(outcome):
+            write_calibration(folder / CALIBRATION, found)
+            record["results"]["calibration"] = found.summary()
         if outcome.outputs is not None:
             by_epoch = {str(epoch): each for epoch, each in outcome.outputs.items()}
             write_tensors(folder / OUTPUTS, by_epoch, {})
@@ -188,6 +194,19 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
         raise _unwritable(folder, error) from error
     shutil.rmtree(folder / LAST, ignore_errors=True)
     return Finished(record=written, task=task, evaluated=evaluated, history=outcome.history)
+
+
+def _calibrated(outcome: Outcome) -> FittedCalibration | None:
+    """What is fitted on the held-out outputs; those of folds are logarithms of probabilities."""
+    assert outcome.val.labels is not None
+    return calibrated(
+        outcome.task,
+        outcome.logits,
+        outcome.val.labels,
+        outcome.record["classes"],
+        outcome.val.groups,
+        whole=not outcome.record["results"].get("folds"),
+    )
 
 
 def discard_run(folder: Path, above: Sequence[Path] = ()) -> None:

@@ -37,6 +37,7 @@ from zoo.modalities.not_seen import NotSeen
 from zoo.registry.modalities import installed_modalities
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import damaged, require_modality
+from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, read_calibration
 from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.report.subject import read_history
@@ -298,6 +299,15 @@ class OpenedRun:
         if self._finished:
             return self._finished.evaluated
         return read_predictions(self.folder / PREDICTIONS, self.classes, task=self.task)
+
+    @cached_property
+    def calibration(self) -> FittedCalibration | None:
+        """What was fitted on the validation outputs; ``None`` if there is no ``calibration.json``.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        return read_calibration(self.folder / CALIBRATION, self.classes)
 
     def epochs(self) -> Sequence[Mapping[str, Any]]:
         """The lines of ``metrics.jsonl``, one per epoch."""

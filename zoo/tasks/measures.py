@@ -302,3 +302,17 @@ def _remark(
     names = [repr(given.classes[int(i)]) for i in sorted(places)]
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     given.remark(f"left out: {shown}, which {why}")
+
+
+def best_f1_threshold(labels: Flags, scores: Floats) -> float:
+    """The threshold with the highest F1, halfway to the next lower score; both are ``(N,)``.
+
+    At least one label must be true.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, limits = precision_recall_curve(labels, scores)
+    products = precision[:-1] * recall[:-1]
+    place = int((products / np.maximum(precision[:-1] + recall[:-1], 1e-12)).argmax())
+    below = limits[place - 1] if place else 0.0
+    return float((limits[place] + below) / 2)

@@ -22,7 +22,7 @@ from zoo.data.table import Table
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, class_rows
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, positive_weights
-from zoo.tasks.measures import average_precisions
+from zoo.tasks.measures import average_precisions, best_f1_threshold
 from zoo.tasks.metrics import THRESHOLD, Selection, own_metric
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
@@ -181,6 +181,23 @@ class MultiLabel(SelectingTask):
         remarks: list[str] = []
         metrics = self.compute_metrics(logits, labels, classes, remarks)
         return Evaluation(metrics, rows, len(labels), notes=tuple(remarks))
+
+    # -- calibration -----------------------------------------------------------------------------
+
+    def best_thresholds(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> NDArray[np.float64]:
+        """Halfway between two probabilities; 0.5 for a class that does not occur."""
+        return np.array(
+            [
+                best_f1_threshold(y > 0, p) if y.any() else THRESHOLD
+                for p, y in zip(outputs.T, labels.T, strict=True)
+            ]
+        )
+
+    def energies(self, logits: Tensor) -> NDArray[np.float64]:
+        """The sum of those of the classes (Wang et al. 2021, arXiv:2111.12797)."""
+        return np.asarray(-functional.softplus(logits.double()).sum(dim=1).numpy())
 
     # -- predictions -----------------------------------------------------------------------------
 

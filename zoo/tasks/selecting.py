@@ -70,6 +70,25 @@ class SelectingTask(ABC):
     def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
         """The mean of its usual loss, without options."""
 
+    def best_thresholds(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> NDArray[np.float64] | None:
+        """None: a task without thresholds."""
+        del outputs, labels
+        return None
+
+    def conformity(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> NDArray[np.float64] | None:
+        """None: a task without prediction sets."""
+        del outputs, labels
+        return None
+
+    def energies(self, logits: Tensor) -> NDArray[np.float64] | None:
+        """None: a task without energies."""
+        del logits
+        return None
+
     def compute_metrics(
         self,
         logits: Tensor,

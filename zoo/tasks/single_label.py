@@ -168,6 +168,16 @@ class SingleLabel(SelectingTask):
             notes=tuple(remarks),
         )
 
+    # -- calibration -----------------------------------------------------------------------------
+
+    def conformity(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[np.float64]:
+        """One minus the probability of the true class (LAC, Sadinle et al. 2019)."""
+        return np.asarray(1 - outputs[np.arange(len(labels)), labels])
+
+    def energies(self, logits: Tensor) -> NDArray[np.float64]:
+        """Minus the log of the sum of the exponentials."""
+        return np.asarray(-logits.double().logsumexp(dim=1).numpy())
+
     # -- predictions -----------------------------------------------------------------------------
 
     def predictions(

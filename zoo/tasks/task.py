@@ -145,6 +145,9 @@ class Task(LabelKind, Protocol):
     ) -> float:
         """The selection metric alone; NaN if it is undefined."""
 
+    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
+        """The mean of its usual loss, without options."""
+
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The sort key of epochs, from :meth:`compute_metrics`: higher is better."""
 
@@ -156,6 +159,27 @@ class Task(LabelKind, Protocol):
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """The result of ``zoo evaluate``."""
+
+    # -- calibration, on held-out samples --------------------------------------------------------
+
+    def best_thresholds(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> NDArray[np.float64] | None:
+        """By class, the probability threshold with the highest F1; ``None`` without thresholds."""
+
+    def conformity(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> NDArray[np.float64] | None:
+        """One minus the probability of the true class, ``(N,)``; ``None`` without prediction sets.
+
+        The predictions of a task with these scores are dataclasses with a field ``prediction_set``.
+        """
+
+    def energies(self, logits: Tensor) -> NDArray[np.float64] | None:
+        """How unlike the training data each sample is, ``(N,)``; ``None`` if this is unknown.
+
+        The predictions of a task with energies are dataclasses with a field ``rejected``.
+        """
 
     # -- predictions -----------------------------------------------------------------------------
 

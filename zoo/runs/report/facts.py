@@ -13,7 +13,7 @@ from zoo.contract.extensions import Metric
 from zoo.modalities import modality_of
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import lineage
-from zoo.runs.report.calibration import BINS
+from zoo.runs.reliability import BINS
 from zoo.runs.report.numbers import as_float, byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
 from zoo.tasks.evaluation import Evaluation

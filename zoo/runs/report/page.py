@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.registry.run_record import damaged
+from zoo.runs.reliability import BINS, calibration
 from zoo.runs.report import charts, facts, tables
-from zoo.runs.report.calibration import BINS, calibration
 from zoo.runs.report.gallery import gallery
 from zoo.runs.report.numbers import byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
@@ -126,6 +126,7 @@ def _context(subject: Subject) -> dict[str, Any]:
         "rows": tables.class_table(evaluation),
         "confusion": tables.confusion(evaluation, subject.classes),
         "calibration": found,
+        "temperature": record["results"].get("calibration"),
         "bins": BINS,
         "reliability": charts.reliability(found) if found else None,
         "folds": tables.fold_table(record["results"].get("folds")),

@@ -1,0 +1,111 @@
+"""Fit a temperature, thresholds and scores on the held-out outputs of the best epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.data.samples import LabelArray
+from zoo.runs.calibration_file import FittedCalibration, Scores
+from zoo.runs.reliability import calibration
+from zoo.tasks.task import Task
+
+LEAST = 20
+"""Held-out samples, or groups of them, below which nothing is fitted."""
+
+_MOST = 10_000
+"""Samples that a temperature, one number, is fitted on."""
+
+_RANGE = (math.log(0.05), math.log(20))
+_TOLERANCE = 1e-3
+
+
+def calibrated(
+    task: Task,
+    logits: Tensor,
+    labels: LabelArray,
+    classes: Sequence[str],
+    groups: NDArray[np.str_] | None = None,
+    *,
+    seed: int = 0,
+    whole: bool = True,
+) -> FittedCalibration | None:
+    """What ``calibration.json`` holds; ``None`` for regression, too few samples, or NaN.
+
+    The errors with the temperature are measured on samples that it was not fitted on: each half of
+    them with the temperature of the other. The temperature itself is that of all samples, or 1 if
+    it does not lower the loss on the other half.
+
+    Args:
+        task: The run's.
+        logits: ``(N, classes)`` of the held-out samples, on the CPU.
+        labels: Their labels.
+        classes: Class names.
+        groups: ``(N,)``, the group of each sample, if groups are known: none is in both halves.
+        seed: Of the halves.
+        whole: Whether the network returned these logits. Logarithms of probabilities, as of folds,
+            have no energy.
+    """
+    logits = logits.double()
+    units = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if not task.has_classes or len(np.unique(units)) < LEAST or not logits.isfinite().all():
+        return None
+    outputs = task.decode(logits)
+    halves = _halves(units, seed)
+    fitted = [fit_temperature(task, logits[half], labels[half]) for half in halves]
+    crossed = logits.clone()
+    for half, temperature in zip(halves, reversed(fitted), strict=True):
+        crossed[half] /= temperature
+    before, after = task.mean_loss(logits, labels), task.mean_loss(crossed, labels)
+    helps = after < before
+    limits = task.best_thresholds(outputs, labels)
+    conformity, energies = task.conformity(outputs, labels), task.energies(logits)
+    error = _error(task, outputs, labels)
+    return FittedCalibration(
+        samples=len(labels),
+        temperature=fit_temperature(task, logits, labels) if helps else 1.0,
+        error_before=error,
+        error_after=_error(task, task.decode(crossed), labels) if helps else error,
+        loss_before=before,
+        loss_after=after if helps else before,
+        thresholds=None if limits is None else dict(zip(classes, limits.tolist(), strict=True)),
+        conformal=None if conformity is None else Scores.of(conformity),
+        energy=None if energies is None or not whole else Scores.of(energies),
+    )
+
+
+def fit_temperature(task: Task, logits: Tensor, labels: LabelArray) -> float:
+    """The number from 0.05 to 20 that the logits are divided by for the lowest loss.
+
+    Guo et al. 2017, arXiv:1706.04599. The loss is convex in the inverse, so it has one minimum.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if len(labels) > _MOST:
+        chosen = np.linspace(0, len(labels) - 1, _MOST).astype(np.int64)
+        logits, labels = logits[chosen], labels[chosen]
+    found = minimize_scalar(
+        lambda log: task.mean_loss(logits / math.exp(log), labels),
+        bounds=_RANGE,
+        method="bounded",
+        options={"xatol": _TOLERANCE},
+    )
+    return math.exp(float(found.x))
+
+
+def _halves(units: NDArray[np.int64], seed: int) -> tuple[Tensor, Tensor]:
+    """The indices of two halves of the samples, ``units`` being their groups."""
+    names = np.unique(units)
+    first = np.random.default_rng(seed).permutation(names)[: len(names) // 2]
+    inside = np.isin(units, first)
+    return torch.from_numpy(np.flatnonzero(inside)), torch.from_numpy(np.flatnonzero(~inside))
+
+
+def _error(task: Task, outputs: NDArray[np.float64], labels: LabelArray) -> float | None:
+    found = calibration(task, outputs, labels)
+    return found.error if found else None
