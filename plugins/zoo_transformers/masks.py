@@ -10,7 +10,7 @@ from __future__ import annotations
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
 
 # isort: split
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -44,7 +44,8 @@ def _always(make: Callable[..., Any]) -> Callable[..., Any]:
     return mask
 
 
-for _name, _make in {_SDPA: sdpa_mask, _EAGER: eager_mask}.items():
+_MAKES: Mapping[str, Callable[..., Any]] = {_SDPA: sdpa_mask, _EAGER: eager_mask}
+for _name, _make in _MAKES.items():
     # The library builds a network only with the name of an attention; those of _EAGER use their own.
     AttentionInterface.register(_name, sdpa_attention_forward)
     AttentionMaskInterface.register(_name, _always(_make))
