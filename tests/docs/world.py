@@ -32,6 +32,7 @@ from PIL import Image
 import zoo
 from tests.docs.blocks import why_unrun
 from zoo.cli import main
+from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, Scores, write_calibration
 
 STAND_INS = {
     "resnet18": "basics/cnn",
@@ -151,7 +152,22 @@ def _trained_before(name: str, data: str, material: Path) -> Path:
     run = material.parent / f"trained-{name}"
     options = ("--data", str(material / data), "--epochs", "1", "--no-report")
     typed(["finetune", name, *options, "--output", str(run)])
+    write_calibration(run / CALIBRATION, _CALIBRATION)  # there are too few validation samples
     return run
+
+
+_SCORES = Scores.of(np.linspace(0, 1, 40))
+_CALIBRATION = FittedCalibration(
+    samples=40,
+    temperature=1.0,
+    error_before=None,
+    error_after=None,
+    loss_before=None,
+    loss_after=None,
+    thresholds=None,
+    conformal=_SCORES,
+    energy=_SCORES,
+)
 
 
 def typed(arguments: list[str], stdin: bytes = b"") -> tuple[str, str]:

@@ -139,12 +139,17 @@ def test_labels_reach_a_threshold_in_every_output(
 ) -> None:
     run, _ = trained("lstm", "--data", tagged, "--epochs", 1)
 
-    def labels(threshold: float) -> list[list[str]]:
-        done = zoo_cli("predict", run, tagged, "--threshold", threshold, "--json")
+    def labels(*thresholds: object) -> list[list[str]]:
+        given = [part for threshold in thresholds for part in ("--threshold", threshold)]
+        done = zoo_cli("predict", run, tagged, *given, "--json")
         return [row["labels"] for row in done.json]
 
     assert all(len(row) == 3 for row in labels(0))
     assert not any(labels(1))
+    assert all(row == ["food"] for row in labels(1, "food=0"))
+    assert all(set(row) == {"sport", "music"} for row in labels(0, "food=1"))
+    fitted = json.loads((run / "calibration.json").read_text())["thresholds"]
+    assert labels("fitted") == labels(*(f"{name}={p}" for name, p in fitted.items()))
     assert zoo_cli("predict", run, tagged, "--threshold", 1).out.splitlines()[0].endswith("\t-")
     (row, *_) = zoo_cli("predict", run, tagged, "--top-k", 1, "--json").json
     assert len(row["probabilities"]) == 1
@@ -155,6 +160,34 @@ def test_labels_reach_a_threshold_in_every_output(
     assert set(first) == {"input", "labels", *(f"p({topic})" for topic in WORDS)}
     assert sorted(first["labels"].split("|")) == sorted(WORDS)
     assert len(pq.read_table(tmp_path / "out.parquet")["labels"][0].as_py()) == 3
+
+
+def test_prediction_sets_cover_and_unusual_inputs_are_rejected(
+    trained: Trained, zoo_cli: Zoo, paired: Path, tmp_path: Path
+) -> None:
+    run, _ = trained("lstm", "--data", paired, *PAIR, "--epochs", 1)
+    kept = pq.read_table(run / "predictions.parquet").to_pylist()
+    rows = [(row["input_1"], row["input_2"], row["label"]) for row in kept]
+    val = write_csv(tmp_path / "val.csv", ("premise", "hypothesis", "label"), rows)
+    asked = ("--coverage", 0.75, "--reject", 0.25)
+    found = zoo_cli("predict", run, val, *asked, "--json").json
+    sets = [row["prediction_set"] for row in found]
+    inside = [true in each for (*_, true), each in zip(rows, sets, strict=True)]
+    true_scores = [row["probabilities"][true] for row, (*_, true) in zip(found, rows, strict=True)]
+    least = sorted(true_scores, reverse=True)[36]  # rank ceil(49 * 0.75) = 37 of 48
+    assert inside == [p >= least - 1e-5 for p in true_scores]
+    assert sets == [
+        [name for name, p in row["probabilities"].items() if name in row["prediction_set"]]
+        for row in found
+    ]
+    rejected = [row["rejected"] for row in found]
+    assert 0 < sum(rejected) <= 11  # beyond the same rank, where texts that are equal tie
+    lines = zoo_cli("predict", run, val, *asked).out.splitlines()
+    assert [line.endswith("\trejected") for line in lines] == rejected
+    assert zoo_cli("predict", run, val, *asked, "--output", tmp_path / "out.csv").code == 0
+    table = list(csv.DictReader((tmp_path / "out.csv").open()))
+    assert [row["prediction_set"] for row in table] == ["|".join(each) for each in sets]
+    assert [row["rejected"] for row in table] == [str(each) for each in rejected]
 
 
 @pytest.mark.parametrize(
@@ -351,11 +384,24 @@ def test_options_that_do_not_fit_the_task(
     run, _ = trained("lstm", "--data", counted, *numbers, "--epochs", 1)
     refused("predict", run, counted, "--top-k", 2, says=("--top-k",))
     refused("predict", run, counted, "--threshold", 0.5, says=("is regression", "--threshold"))
+    refused("predict", run, counted, "--coverage", 0.9, says=("calibration.json", "classification"))
     refused("evaluate", run, "--data", tagged, says=("no column 'price'",))
     run, _ = trained("lstm", "--data", tagged, "--epochs", 1)
     refused(
         "predict", run, tagged, "--threshold", 1.5, says=("--threshold must be in [0, 1], got 1.5",)
     )
+    for options, says in (
+        (("--threshold", "fod=0.5"), ("no class 'fod'", "food")),
+        (("--threshold", "food=high"), ("food=high is neither a number nor CLASS=NUMBER",)),
+        (("--threshold", 0.2, "--threshold", 0.3), ("second number",)),
+        (("--coverage", 1.2), ("--coverage must be between 0 and 1, got 1.2",)),
+        (("--coverage", 0.9), ("multi-label", "Leave --coverage out")),
+        (("--reject", 0), ("--reject must be between 0 and 1, got 0",)),
+        (("--reject", 0.001), ("more held-out samples than the 48", "--val-split")),
+    ):
+        refused("predict", run, tagged, *options, says=says)
+    with pytest.raises(UsageError, match="got 'best'"):
+        zoo.open_run(run).predict(["a text"], threshold="best")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"threshold must be .* got nan"):
         zoo.open_run(run).predict(["a text"], threshold=float("nan"))
 

@@ -19,6 +19,7 @@ from zoo.errors import DataError, RunError, UsageError
 if TYPE_CHECKING:
     from zoo.data.reports import BadFiles
     from zoo.data.sources.dialects import Quoting
+    from zoo.runs.limits import Threshold
     from zoo.runs.run import Run
     from zoo.tasks.predictions import AnyPrediction
 
@@ -31,7 +32,8 @@ Examples:
   zoo predict runs/resnet18-1 new/ --output labels.csv
   echo "what a film" | zoo predict runs/lstm-1 -
   zoo predict runs/lstm-1 reviews.csv --text-column review
-  zoo predict runs/tags-1 new/ --threshold 0.3
+  zoo predict runs/tags-1 new/ --threshold 0.3 --threshold rain=0.6
+  zoo predict runs/resnet18-1 new/ --coverage 0.9 --reject 0.05
   printf 'a dog runs\\tan animal moves\\n' | zoo predict runs/pairs-1 -
 """
 )
@@ -44,9 +46,22 @@ Examples:
 )
 @click.option(
     "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="P|CLASS=P|fitted",
+    help="Probability threshold for multi-label runs (default: 0.5); repeatable by class.",
+)
+@click.option(
+    "--coverage",
     type=float,
     metavar="P",
-    help="Probability threshold for multi-label runs (default: 0.5).",
+    help="Print the set of classes that holds the true one with this probability.",
+)
+@click.option(
+    "--reject",
+    type=float,
+    metavar="SHARE",
+    help="Reject inputs unlike the training data, and this share of usual ones.",
 )
 @output_option("FILE.csv|.parquet", "Write a table instead of printing.")
 @shared(
@@ -61,7 +76,9 @@ def command(
     run: Path,
     inputs: tuple[str, ...],
     top_k: int | None,
-    threshold: float | None,
+    thresholds: tuple[str, ...],
+    coverage: float | None,
+    reject: float | None,
     output: Path | None,
     text_column: str | tuple[str, ...] | None,
     bad_files: BadFiles,
@@ -95,7 +112,9 @@ def command(
     predictions = opened.predict(
         _expand(inputs, opened),
         text_column=text_column,
-        threshold=threshold,
+        threshold=_threshold(thresholds, opened.classes),
+        coverage=coverage,
+        reject=reject,
         bad_files=bad_files,
         quoting=quoting,
         device=device,
@@ -115,6 +134,36 @@ def command(
     else:
         for row in rows:
             say(_line(row, top_k))
+
+
+def _threshold(given: Sequence[str], classes: Sequence[str]) -> Threshold:
+    """``--threshold``: one for all classes, some by class, both, or ``fitted``."""
+    general: float | None = None
+    by_class: dict[str, float] = {}
+    if list(given) == ["fitted"]:
+        return "fitted"
+    for text in given:
+        name, equals, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError as error:
+            raise _not_a_threshold(text) from error
+        if equals:
+            by_class[name] = value
+        elif general is not None:
+            raise _not_a_threshold(text, "a second number for all classes")
+        else:
+            general = value
+    if not by_class:
+        return general
+    return by_class if general is None else {**dict.fromkeys(classes, general), **by_class}
+
+
+def _not_a_threshold(text: str, why: str = "neither a number nor CLASS=NUMBER") -> UsageError:
+    return UsageError(
+        f"--threshold {text} is {why}",
+        hint="For example --threshold 0.3, --threshold cat=0.3, or --threshold fitted alone.",
+    )
 
 
 def _expand(inputs: tuple[str, ...], run: Run) -> list[Any]:
@@ -196,7 +245,11 @@ def _line(row: dict[str, Any], top_k: int | None) -> str:
         chosen = row.get("labels") if top_k is None else None
         shown = [(name, p) for name, p in ranked if chosen is None or name in chosen]
         kept = shown if chosen is not None else shown[: top_k or 3]
+        if "prediction_set" in row:
+            kept = [(name, p) for name, p in ranked if name in row["prediction_set"]]
         predicted = [f"{name} {p:.4f}" for name, p in kept]
+    if row.get("rejected"):
+        predicted = ["rejected"]
     return "\t".join(map(clean, [*given, *(predicted or ["-"])]))
 
 
@@ -232,6 +285,9 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
         columns["probability"] = [
             by_class.get(x) for by_class, x in zip(given, labels, strict=True)
         ]
+    for key in ("prediction_set", "rejected"):
+        if key in first:
+            columns[key] = [row.get(key) for row in rows]
     kept = {name for by_class in given for name in by_class}
     return columns | {
         f"p({n})": [by_class.get(n) for by_class in given] for n in classes if n in kept

@@ -11,10 +11,9 @@ from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames
 from zoo.data.sources.dialects import Quoting
 from zoo.engine.progress import Reporter
-from zoo.errors import UsageError
+from zoo.runs.limits import PredictionLimits
 from zoo.runs.opened import OpenedRun
 from zoo.runs.predictions import PredictionList, predictions_of
-from zoo.tasks.metrics import THRESHOLD
 from zoo.tasks.predictions import NoPrediction
 
 
@@ -54,7 +53,7 @@ def predict(
     run: OpenedRun,
     samples: Samples,
     *,
-    threshold: float,
+    limits: PredictionLimits,
     device: str,
     workers: int | None,
     reporter: Reporter,
@@ -63,8 +62,9 @@ def predict(
     logits, found = run.logits(samples, device=device, workers=workers, reporter=reporter)
     outputs = run.task.decode(logits)
     predictions = predictions_of(
-        run.task, samples, outputs, run.classes, threshold=threshold, unread=found.names
+        run.task, samples, outputs, run.classes, threshold=limits.threshold, unread=found.names
     )
+    predictions = limits.applied(predictions, run.task, outputs, logits, run.classes)
     return PredictionList(predictions, run.classes)
 
 
@@ -72,24 +72,3 @@ def put_back(predictions: PredictionList, unreadable: dict[int, BadInput]) -> No
     """Insert the inputs that could not be read, each at its place, with the reason."""
     for place in sorted(unreadable):
         predictions.insert(place, NoPrediction(*unreadable[place]))
-
-
-def threshold_of(run: OpenedRun, given: float | None) -> float:
-    """The probability from which a label is predicted.
-
-    Raises:
-        UsageError: It is given and not in [0, 1], or the run is not multi-label.
-    """
-    if given is None:
-        return THRESHOLD
-    if not run.task.several:
-        raise UsageError(
-            f"--threshold is for multi-label runs, and {run.folder} is {run.task.name}",
-            hint="Leave --threshold out.",
-        )
-    if not 0 <= given <= 1:
-        raise UsageError(
-            f"--threshold must be in [0, 1], got {given:g}",
-            hint="It is the probability from which a label is predicted.",
-        )
-    return given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ def predictions_of(
     outputs: NDArray[np.float64],
     classes: Sequence[str],
     *,
-    threshold: float,
+    threshold: float | Mapping[str, float],
     unread: Sequence[tuple[str, ...]] = (),
 ) -> list[AnyPrediction]:
     """The predictions for ``samples``.
@@ -41,7 +41,7 @@ def predictions_of(
         samples: The inputs.
         outputs: Probabilities or values, ``(len(samples), len(classes))``.
         classes: Names of classes or regression targets.
-        threshold: Probability from which a label is predicted; multi-label only.
+        threshold: Probability from which a label is predicted, or by class; multi-label only.
         unread: By input, the parts that were not seen; empty if there are none.
     """
     inputs = [shown(samples, i) for i in range(len(samples))]

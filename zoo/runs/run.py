@@ -18,6 +18,7 @@ from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
 from zoo.runs import evaluating, predicting, reporting
 from zoo.runs.folder import EXAMPLE, PREDICTIONS
+from zoo.runs.limits import Threshold, limits_of
 from zoo.runs.mistakes import Mistakes, read_mistakes
 from zoo.runs.predictions import EvaluatedSamples, PredictionList
 from zoo.runs.predictor import Predictor
@@ -59,7 +60,9 @@ class Run(ShownRun):
         inputs: Any,
         *,
         text_column: ColumnNames = None,
-        threshold: float | None = None,
+        threshold: Threshold = None,
+        coverage: float | None = None,
+        reject: float | None = None,
         bad_files: BadFiles = "error",
         quoting: Quoting | None = None,
         device: str = "auto",
@@ -77,8 +80,12 @@ class Run(ShownRun):
                 scale of the training images. For a run on pairs, tables and tuples of two texts.
                 Or a DataFrame or ``datasets.Dataset``, read as in training.
             text_column: Input column of a table, or the two of pairs; by default as in training.
-            threshold: Probability from which a label is predicted, 0.5 by default; multi-label
-                runs only.
+            threshold: Probability from which a label is predicted, 0.5 by default; by class; or
+                ``fitted``, those with the highest F1 on the validation samples. Multi-label only.
+            coverage: Adds prediction sets: the true class of a new input is in its set with at
+                least this probability. Single-label only.
+            reject: Marks inputs unlike the training data as rejected: above this quantile of the
+                energy of the validation samples, so that about this share of usual inputs is.
             bad_files: ``error`` stops at an unreadable input; ``skip`` puts a ``NoPrediction``
                 with the reason in its place.
             quoting: Quoting of tables; by default as in training.
@@ -88,9 +95,9 @@ class Run(ShownRun):
 
         Raises:
             DataError: An input cannot be read or is of another modality, or none is readable.
-            UsageError: The threshold is not in [0, 1], or the run is not multi-label.
+            UsageError: A value is out of range, or does not apply to the run.
         """
-        probability = predicting.threshold_of(self, threshold)
+        limits = limits_of(self, threshold, coverage, reject)
         reporter = reporter or Quiet()
         samples, unreadable = predicting.open_new(
             self,
@@ -101,7 +108,7 @@ class Run(ShownRun):
             reporter=reporter,
         )
         predictions = predicting.predict(
-            self, samples, threshold=probability, device=device, workers=workers, reporter=reporter
+            self, samples, limits=limits, device=device, workers=workers, reporter=reporter
         )
         predicting.put_back(predictions, unreadable)
         return predictions

@@ -24,7 +24,7 @@ from zoo.tasks.evaluation import Evaluation, class_rows
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, positive_weights
 from zoo.tasks.measures import average_precisions, best_f1_threshold
 from zoo.tasks.metrics import THRESHOLD, Selection, own_metric
-from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
+from zoo.tasks.predictions import Shown, by_probability, judged_json, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
@@ -47,12 +47,14 @@ class SetPrediction:
         probabilities: Probability in [0, 1] by class name, the likeliest first.
         unread: Parts of the input that the network did not see: ``end`` of a text; for images see
             :mod:`zoo.modalities.image.not_seen`.
+        rejected: Whether the input is unlike the training data; ``None`` if that was not asked for.
     """
 
     input: Shown
     labels: tuple[str, ...]
     probabilities: Mapping[str, float]
     unread: tuple[str, ...] = ()
+    rejected: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
@@ -60,6 +62,7 @@ class SetPrediction:
             "input": listed(self.input),
             "labels": list(self.labels),
             "probabilities": dict(self.probabilities),
+            **judged_json(self.rejected),
             **unread_json(self.unread),
         }
 
@@ -207,12 +210,13 @@ class MultiLabel(SelectingTask):
         outputs: NDArray[np.float64],
         classes: Sequence[str],
         *,
-        threshold: float,
+        threshold: float | Mapping[str, float],
         unread: Sequence[tuple[str, ...]],
     ) -> list[SetPrediction]:
         """The classes of each input whose probability reaches the threshold."""
+        limits = threshold if isinstance(threshold, Mapping) else dict.fromkeys(classes, threshold)
         return [
-            SetPrediction(name, tuple(key for key, p in row.items() if p >= threshold), row, lack)
+            SetPrediction(name, tuple(key for key, p in row.items() if p >= limits[key]), row, lack)
             for name, row, lack in zip(
                 inputs, by_probability(outputs, classes), unread, strict=True
             )

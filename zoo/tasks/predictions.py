@@ -56,6 +56,12 @@ def unread_json(names: Sequence[str]) -> dict[str, list[str]]:
     return {"unread": list(names)} if names else {}
 
 
+def judged_json(rejected: bool | None, members: Sequence[str] | None = None) -> dict[str, Any]:
+    """The prediction set and the refusal as JSON data; empty if they were not asked for."""
+    found: dict[str, Any] = {} if members is None else {"prediction_set": list(members)}
+    return found if rejected is None else {**found, "rejected": rejected}
+
+
 def by_probability(
     outputs: NDArray[np.float64], classes: Sequence[str]
 ) -> list[Mapping[str, float]]:

@@ -210,7 +210,7 @@ class Regression(SelectingTask):
         outputs: NDArray[np.float64],
         classes: Sequence[str],
         *,
-        threshold: float,
+        threshold: float | Mapping[str, float],
         unread: Sequence[tuple[str, ...]],
     ) -> list[NumberPrediction]:
         """The numbers of each input."""

@@ -26,7 +26,7 @@ from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, balanced_weights
 from zoo.tasks.metric_table import ACCURACY
 from zoo.tasks.metrics import Selection, own_metric
-from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
+from zoo.tasks.predictions import Shown, by_probability, judged_json, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
@@ -49,12 +49,17 @@ class Prediction:
         probabilities: Probability in [0, 1] by class name, the likeliest first.
         unread: Parts of the input that the network did not see: ``end`` of a text; for images see
             :mod:`zoo.modalities.image.not_seen`.
+        prediction_set: The classes that a coverage was promised for, the likeliest first; may be
+            empty. ``None`` if none was asked for.
+        rejected: Whether the input is unlike the training data; ``None`` if that was not asked for.
     """
 
     input: Shown
     label: str
     probabilities: Mapping[str, float]
     unread: tuple[str, ...] = ()
+    prediction_set: tuple[str, ...] | None = None
+    rejected: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
@@ -62,6 +67,7 @@ class Prediction:
             "input": listed(self.input),
             "label": self.label,
             "probabilities": dict(self.probabilities),
+            **judged_json(self.rejected, self.prediction_set),
             **unread_json(self.unread),
         }
 
@@ -186,7 +192,7 @@ class SingleLabel(SelectingTask):
         outputs: NDArray[np.float64],
         classes: Sequence[str],
         *,
-        threshold: float,
+        threshold: float | Mapping[str, float],
         unread: Sequence[tuple[str, ...]],
     ) -> list[Prediction]:
         """The likeliest class of each input."""

@@ -189,7 +189,7 @@ class Task(LabelKind, Protocol):
         outputs: NDArray[np.float64],
         classes: Sequence[str],
         *,
-        threshold: float,
+        threshold: float | Mapping[str, float],
         unread: Sequence[tuple[str, ...]],
     ) -> Sequence[AnyPrediction]:
         """One prediction per input.
@@ -198,7 +198,7 @@ class Task(LabelKind, Protocol):
             inputs: The image path, text or text pair of each input.
             outputs: ``(len(inputs), len(classes))``.
             classes: Class names or target columns.
-            threshold: The probability from which a label is predicted, for multi-label.
+            threshold: The probability from which a label is predicted, or by class; multi-label only.
             unread: The parts of each input that the network did not see.
         """
 
