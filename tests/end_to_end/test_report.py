@@ -89,6 +89,13 @@ def test_every_run_has_a_page_with_all_its_parts(run: Path) -> None:
     assert f"{record['results']['metrics']['accuracy']:.4f}" in page
     assert f"zoo predict {run}" in page
     assert "The most confident mistakes" in page
+    found = record["results"]["calibration"]
+    if found["temperature"] == 1:
+        assert "No temperature lowers the loss" in page
+    else:
+        errors = [f"{found[key]:.4f}" for key in ("error_before", "error_after")]
+        text = " ".join(page.split())
+        assert f"held-out samples of training from {errors[0]} to {errors[1]}" in text
     assert "Grad-CAM at conv2, 8 × 8" in page
     images = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" width="208"', page)
     assert len(images) == 2 * page.count("<article") > 0
