@@ -150,7 +150,7 @@ def test_a_good_plugin_takes_at_most_25_lines_and_every_command_works_on_it(
     stranger.install("good")
     run = stranger.work / "runs" / "net-1"
     train = ("finetune", "good/net", "--data", photos, "--no-report", "--epochs")
-    checked, listed, shown, trained, evaluated, predicted, again = stranger.zoo_each(
+    checked, listed, shown, trained, evaluated, predicted, again, ranked = stranger.zoo_each(
         ("check", "good"),
         ("list", "good/*"),
         ("show", "good/net", "--layers"),
@@ -158,6 +158,7 @@ def test_a_good_plugin_takes_at_most_25_lines_and_every_command_works_on_it(
         ("evaluate", run, "--data", photos),
         ("predict", run, photos / "red", "--json"),
         (*train, 1, "--weights", run),
+        ("recommend", photos, "good/net", "--weights", "none", "--json"),
     )
     assert checked.code == 0, checked.out
     assert checked.out.splitlines()[-1].endswith("0 failed, 0 skipped, 0 expected failures")
@@ -167,6 +168,7 @@ def test_a_good_plugin_takes_at_most_25_lines_and_every_command_works_on_it(
     assert evaluated.code == 0, evaluated.err
     assert len(predicted.json) == 24
     assert again.code == 0, again.err
+    assert ranked.json["ranked"][0]["feature_dim"] == 32  # only the network knows it
 
 
 @pytest.mark.long

@@ -92,6 +92,7 @@ def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
     """
     path = _weights(candidate, setup)
     spec, count = candidate.resolved.spec, len(setup.sample.train)
+    start = None if spec.feature_dim else _start(candidate, setup)  # only the network knows it
     facts: dict[str, str | int] = {
         "backbone": spec.name,
         "precision": EXACT,
@@ -102,9 +103,9 @@ def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
     features = compute(
         cache_folder() / "features",
         key=[*_key(candidate, setup, path), "features"],
-        shape=(count, spec.feature_dim),
+        shape=(count, start.backbone.spec.feature_dim if start else spec.feature_dim),
         dtype=np.float32,
-        fill=lambda array: facts.update(_fill(array, candidate, setup)),
+        fill=lambda array: facts.update(_fill(array, start or _start(candidate, setup), setup)),
         facts=facts,
         reporter=setup.reporter,
     )
@@ -122,9 +123,8 @@ def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
     return Extracted(features, spent / count if isinstance(spent, int) else None)
 
 
-def _fill(array: Features, candidate: Candidate, setup: RankingSetup) -> dict[str, int]:
-    """Build the candidate and compute its features; facts to keep beside them."""
-    start = _start(candidate, setup)
+def _fill(array: Features, start: Start, setup: RankingSetup) -> dict[str, int]:
+    """Compute the features; facts to keep beside them."""
     setup.deadline.check()  # a large network takes a while to build
     forward = Forward(start.backbone, device=setup.device, precision=EXACT)
     loaders = LoaderFactory(

@@ -252,7 +252,7 @@ def _row(candidate: Candidate, setup: RankingSetup) -> Ranked:
         backbone=spec.name,
         weights=candidate.weights.tag if candidate.weights else "none",
         params=spec.params,
-        feature_dim=spec.feature_dim,
+        feature_dim=found.features.shape[1],
         seconds=found.seconds,
         license=candidate.license,
         **_scores(found, setup.sample, setup),

@@ -6,7 +6,6 @@ def zoo_backbones():
     yield zoo.BackboneSpec(
         name="net",
         modality="image",
-        feature_dim=32,
         params=1_226,
         input=zoo.ImageInput(size=32, min_size=3),
         loader="zoo_test_good:load",
