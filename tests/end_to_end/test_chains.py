@@ -229,6 +229,7 @@ def test_a_start_from_a_folder_records_its_origin_too(
         assert origin["sha256"] == record_of(a)["sha256"]
 
 
+@pytest.mark.slow
 def test_a_published_run_keeps_the_contract(photos: Path, train: Train, zoo_cli: Zoo) -> None:
     train("cnn", photos, "my-animals", "--image-size", 32)
     checked = zoo_cli("check", "my-animals", "--quiet")
@@ -350,6 +351,7 @@ def test_without_its_tokenizer_an_lstm_starts_nothing(
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "mean"])
+@pytest.mark.slow
 def test_a_chain_of_berts_needs_neither_the_first_nor_the_run_before(
     tiny_bert: Path, reviews: Path, letters: Path, train: Train, pooling: str
 ) -> None:

@@ -121,6 +121,7 @@ def test_the_host_waits_for_the_device_at_the_readings_only(
     assert [w for w in waits["extract"] if w != "numpy"] == ["wait"] * len(waits["extract"][::3])
 
 
+@pytest.mark.slow
 def test_a_learning_rate_range_test_reads_at_intervals_and_finds_the_same(
     few: Path, tmp_path: Path, waits: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +168,7 @@ TEXT_OPTIONS = [{}, {"strategy": "lora"}, {"strategy": "probe", "head_solver": "
 
 
 @pytest.mark.parametrize("options", TEXT_OPTIONS, ids=lambda o: o.get("strategy", "full"))
+@pytest.mark.slow
 def test_a_transformer_reads_no_mask(
     texts: Path, tiny_bert: Path, tmp_path: Path, options: dict[str, Any],
     waits: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch,

@@ -63,6 +63,7 @@ def trained(data: Path, output: Path, **options: object) -> zoo.Run:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_file_is_opened_once_and_then_never(
     photos: Path, tmp_path: Path, opened: Path
 ) -> None:

@@ -56,6 +56,7 @@ def folds_of(run: zoo.Run) -> Mapping[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_groups_that_leak_look_perfect_and_grouped_folds_are_at_chance(
     patients: Path, grouped: zoo.Run, tmp_path: Path
 ) -> None:

@@ -161,6 +161,7 @@ def lines(run: zoo.Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_plugin_s_metric_selects_the_epoch_and_stops_early(
     finetune: Finetune, photos: Path, zoo_cli: Zoo, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def test_every_hook_has_an_example() -> None:
     assert hooks == set(re.findall(r"`(zoo_\w+)`", headings))
 
 
+@pytest.mark.slow
 def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
     assert "acme/tiny" in zoo_cli("list", "acme/*").out
     own = ("--task", "acme/ordinal", "--metric", "cost")

@@ -47,6 +47,7 @@ for arguments in commands:
 """Each command in a process that has imported torch alone; a fine-tune ends at its first step."""
 
 
+@pytest.mark.slow
 def test_commands_import_what_they_use(few: Path, tmp_path: Path) -> None:
     done: Any = {"epochs": 1, "workers": 0, "report": False}
     zoo.finetune("cnn", few, output=tmp_path / "image", **done)

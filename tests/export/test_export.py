@@ -141,6 +141,7 @@ def test_the_guides_code_gives_a_runs_predictions_of_images(cnn: zoo.Run, tmp_pa
     assert list(given[0]) == CLASSES
 
 
+@pytest.mark.slow
 def test_the_guides_code_gives_a_runs_predictions_of_texts(lstm: zoo.Run, tmp_path: Path) -> None:
     exported = zoo.export_run(lstm, format="onnx", output=tmp_path / "out")
     texts = [text for text in TEXTS if text]

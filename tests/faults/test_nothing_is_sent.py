@@ -193,6 +193,7 @@ def _put(folder: Path, file: str, values: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", ELSEWHERE[:3:2])
 @pytest.mark.parametrize("what", [*CONFIGS, *BESIDE])
+@pytest.mark.slow
 def test_nobody_is_asked_for_what_a_folder_of_transformers_names(
     what: str, name: str, bert: Path, tmp_path: Path, watched: list[str]
 ) -> None:

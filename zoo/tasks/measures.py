@@ -103,9 +103,20 @@ def auroc(given: MetricInput) -> float:
 
 def auprc(given: MetricInput) -> float:
     """Area under the precision-recall curve, as average precision."""
-    from sklearn.metrics import average_precision_score
+    return _over_classes(given, average_precision)
 
-    return _over_classes(given, average_precision_score)
+
+def average_precision(truth: Flags, scores: Floats) -> float:
+    """Precision at each distinct score, weighted by the recall that is gained there; both ``(N,)``.
+
+    Equal to scikit-learn's ``average_precision_score``, and faster, which counts in a bootstrap.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # the last of each score
+    found = np.cumsum(truth[order])[ends]
+    gained = np.diff(found, prepend=0)
+    return float((gained * found / (ends + 1)).sum() / truth.sum())
 
 
 def sensitivity(given: MetricInput) -> float:
@@ -163,10 +174,8 @@ def mean_average_precision(given: MetricInput) -> float:
 
 def average_precisions(probabilities: Floats, truth: Flags) -> dict[int, float]:
     """The average precision of each class that occurs; both arrays ``(N, classes)``."""
-    from sklearn.metrics import average_precision_score
-
     return {
-        int(i): float(average_precision_score(truth[:, i], probabilities[:, i]))
+        int(i): average_precision(truth[:, i], probabilities[:, i])
         for i in np.flatnonzero(truth.any(axis=0))
     }
 
