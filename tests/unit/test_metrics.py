@@ -15,6 +15,7 @@ from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
 from zoo.tasks import TASKS, metrics, task_named
+from zoo.tasks.counts import by_class, confusion
 from zoo.tasks.defined import require_defined
 from zoo.tasks.metric_table import LOSS
 from zoo.tasks.metrics import find_metric
@@ -52,6 +53,25 @@ def sensitivity(truth: Any, scores: Any, specificity: float) -> float:
         if (~said[truth == 0]).mean() >= specificity:
             found.append(said[truth == 1].mean())
     return max(found)
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_counts_of_each_class_are_those_of_scikit_learn(sets: bool) -> None:
+    """Class 3 is never predicted, class 4 never the label, class 5 neither."""
+    if sets:
+        labels, predicted = DRAW.random((50, 6)) < 0.4, DRAW.random((50, 6)) < 0.4
+        predicted[:, [3, 5]] = labels[:, [4, 5]] = False
+    else:
+        labels, predicted = DRAW.integers(0, 4, 50), DRAW.choice([0, 1, 2, 4], 50)
+        assert (confusion(predicted, labels, 6) == sk.confusion_matrix(labels, predicted, labels=range(6))).all()  # fmt: skip
+    counts = by_class(predicted, labels, 6)
+    expected = sk.precision_recall_fscore_support(
+        labels, predicted, labels=range(6), zero_division=0
+    )
+    found = (counts.precision, counts.recall, counts.f1, counts.true)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    macro = sk.f1_score(labels, predicted, average="macro", labels=range(5), zero_division=0)
+    assert counts.f1[counts.seen].mean() == pytest.approx(macro)
 
 
 def test_two_classes_are_measured_by_the_second() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.tasks.measures import Floats, mae, r2, rmse, widened
+from zoo.tasks.counts import by_class, confusion
+from zoo.tasks.measures import Floats, mae, r2, rmse
 
 MATRIX = 200
 """The most classes for which JSON has the full confusion matrix."""
@@ -75,11 +76,7 @@ def confusion_of(
     predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]
 ) -> list[list[int]]:
     """Counts; rows are true classes, columns predicted ones; both arrays ``(N,)``."""
-    from sklearn.metrics import confusion_matrix
-
-    counts: list[list[int]] = confusion_matrix(
-        labels, predicted, labels=list(range(len(classes)))
-    ).tolist()
+    counts: list[list[int]] = confusion(predicted, labels, len(classes)).tolist()
     return counts
 
 
@@ -93,19 +90,16 @@ def class_rows(
         labels: The same for the labels.
         classes: Class names.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    if labels.ndim > 1:
-        predicted, labels = widened(predicted), widened(labels > 0)
-    every = list(range(len(classes)))
-    columns = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
-    names = ("precision", "recall", "f1", "support")
+    counts = by_class(predicted, labels > 0 if labels.ndim > 1 else labels, len(classes))
+    precision, recall, f1 = counts.precision, counts.recall, counts.f1
     return {
-        classes[i]: {
-            name: int(column[i]) if name == "support" else float(column[i])
-            for name, column in zip(names, columns, strict=True)
+        name: {
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(f1[i]),
+            "support": int(counts.true[i]),
         }
-        for i in every
+        for i, name in enumerate(classes)
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.contract.extensions import MetricInput
+from zoo.tasks.counts import by_class
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -25,9 +26,7 @@ _SHOWN = 5  # names in a remark
 
 def accuracy(given: MetricInput) -> float:
     """Share of samples with the right class."""
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(given.labels, given.predicted))
+    return float((given.labels == given.predicted).mean())
 
 
 def balanced_accuracy(given: MetricInput) -> float:
@@ -42,9 +41,8 @@ def balanced_accuracy(given: MetricInput) -> float:
 
 def macro_f1(given: MetricInput) -> float:
     """Mean F1 of the classes that occur or are predicted."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(given.labels, given.predicted, average="macro", zero_division=0))
+    counts = by_class(given.predicted, given.labels, given.outputs.shape[1])
+    return float(counts.f1[counts.seen].mean())
 
 
 def quadratic_kappa(given: MetricInput) -> float:
@@ -182,14 +180,10 @@ def average_precisions(probabilities: Floats, truth: Flags) -> dict[int, float]:
 
 def macro_f1_of_sets(given: MetricInput) -> float:
     """Mean F1 of the classes that occur or are predicted."""
-    from sklearn.metrics import f1_score
-
-    truth = given.labels > 0
-    seen = truth.any(axis=0) | given.predicted.any(axis=0)
-    if not seen.any():
+    counts = by_class(given.predicted, given.labels > 0, given.labels.shape[1])
+    if not counts.seen.any():
         return _undefined(given, "no class occurs or is predicted")
-    f1 = f1_score(widened(truth), widened(given.predicted), average=None, zero_division=0)[:-1]
-    return float(f1[seen].mean())
+    return float(counts.f1[counts.seen].mean())
 
 
 def micro_f1(given: MetricInput) -> float:
@@ -240,11 +234,6 @@ def _of_decisions(measure: Callable[[MetricInput], float]) -> Callable[[MetricIn
 balanced_accuracy_of_sets = _of_decisions(balanced_accuracy)
 kappa_of_sets = _of_decisions(quadratic_kappa)
 mcc_of_sets = _of_decisions(mcc)
-
-
-def widened(flags: Flags) -> Flags:
-    """Append a class that never occurs: scikit-learn treats a single column as binary."""
-    return np.hstack([flags, np.zeros((len(flags), 1), dtype=np.bool_)])
 
 
 # -- regression --------------------------------------------------------------------------------
