@@ -430,7 +430,7 @@ def test_an_encoder_keeps_the_contract(name: str, tmp_path: Path) -> None:
     assert {o.check: o.message for o in outcomes if o.status == "failed"} == {}
 
 
-@pytest.mark.slow(0.5)
+@pytest.mark.long
 def test_a_spectrogram_transformer_resumes_exactly_and_is_exported(tmp_path: Path) -> None:
     name = saved("ast", tmp_path / "net")
     options: Any = {"classes": 2, "strategy": "full", "report": False, "device": "cpu"}
@@ -445,7 +445,7 @@ def test_a_spectrogram_transformer_resumes_exactly_and_is_exported(tmp_path: Pat
         assert export_run(whole, format=form, output=tmp_path / form).difference < 1e-4
 
 
-@pytest.mark.slow(0.5)
+@pytest.mark.long
 def test_masked_recordings_are_trained_on_cached_resumed_and_exported(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     lengths = [1.0, *random.uniform(0.3, 0.9, 31)]

@@ -65,7 +65,6 @@ def test_commands_import_what_they_use(few: Path, tmp_path: Path) -> None:
     assert "a good film\t" in ran.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "needed",
     [
@@ -75,6 +74,7 @@ def test_commands_import_what_they_use(few: Path, tmp_path: Path) -> None:
         "torch.compile(net, backend='eager')(torch.ones(2, 3))",
     ],
 )
+@pytest.mark.long
 def test_the_compiler_is_there_as_soon_as_it_is_needed(needed: str) -> None:
     code = f"""
 import sys

@@ -351,7 +351,7 @@ def test_a_terminal_shows_a_bar(host: Host, monkeypatch: pytest.MonkeyPatch) -> 
     assert "256.0/256.0 kB" in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kill_leaves_nothing_or_the_whole_file_and_the_next_start_works(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.downloads", "--kills", "15"],

@@ -175,6 +175,7 @@ def test_an_unreachable_server_is_reported(films: Server, opened: Open) -> None:
     assert headlines(answered(page, 1)) == ["The server does not respond."]
 
 
+@pytest.mark.long
 def test_the_most_likely_of_classes_named_0_to_9_is_shown_first(
     digits: Server, opened: Open
 ) -> None:

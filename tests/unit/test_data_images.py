@@ -127,7 +127,7 @@ def test_a_missing_image_is_an_error(tmp_path):
 # -- transforms --------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_transform_that_a_spawned_worker_unpickles_brings_torchvision_along(tmp_path):
     pickled = pickle.dumps(make_transform(ImageInput(size=16), True, augment=TRIVIAL))
     code = "import pickle, sys; print(type(pickle.loads(sys.stdin.buffer.read())).__name__)"
