@@ -26,7 +26,7 @@ def test_what_was_freed_in_the_middle_of_the_heap_goes_back() -> None:
     assert len(end) == BLOCK
 
 
-LARGE, TENSORS = 2_000_000, 10  # numbers of a tensor; the allocator would map each anew
+LARGE, TENSORS = 2_000_000, 10  # numbers of a tensor; the allocator would map each again
 
 
 def faults_of_a_step() -> int:

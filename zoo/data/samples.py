@@ -34,7 +34,7 @@ class Samples:
         hashes: Perceptual hashes; ``None`` likewise, or if the modality has none.
         traits: ``(N,)``, other properties of each input; ``None`` likewise.
         groups: ``(N,)``, the name of each sample's group; ``None`` if there are none.
-        digests: A digest of the content of each file; ``None`` likewise, or if inputs are no files.
+        digests: A digest of the content of each file; ``None`` likewise, or if inputs are not files.
     """
 
     kind: InputKind

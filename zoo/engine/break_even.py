@@ -52,7 +52,7 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """A decision, with its figures.
+    """A decision, with the times it is based on.
 
     Attributes:
         verdict: What was decided, and why.

@@ -144,7 +144,7 @@ class Switch:
             self._write(how, decision, None)
             return
         self._compiler.costs.keep(self._key, how, decision)
-        self._entry().update(_figures(decision))
+        self._entry().update(_measured(decision))
         if decision.verdict == "slower":
             self._stop(done)
             self._go_back(done)
@@ -227,7 +227,7 @@ class Switch:
         stretch = self._stretch
         entry = {"of": stretch.of, "number": stretch.number, "trained": self._trained}
         span = {"how": how, "start": start, "stop": None}
-        self._compiler.journal.append({**entry, **span, **_figures(decision)})
+        self._compiler.journal.append({**entry, **span, **_measured(decision)})
 
     def _entry(self) -> Entry:
         return [entry for entry in self._compiler.journal if self._is_ours(entry)][-1]
@@ -250,9 +250,9 @@ class Switch:
         return how
 
 
-def _figures(decision: Decision) -> Entry:
-    figures = {name: round(getattr(decision, name), 6) for name in ("before", "after", "seconds")}
-    return {"verdict": decision.verdict, **figures, "left": decision.left}
+def _measured(decision: Decision) -> Entry:
+    times = {name: round(getattr(decision, name), 6) for name in ("before", "after", "seconds")}
+    return {"verdict": decision.verdict, **times, "left": decision.left}
 
 
 def _parts(net: nn.Module) -> int:

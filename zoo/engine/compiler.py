@@ -17,7 +17,7 @@ from zoo.system.paths import COMPILED, cache_folder
 
 Entry = dict[str, Any]
 """A decision as in ``run.json``: where (``of``, ``number``, ``trained``), ``how``, from which step
-on (``start``) and up to which (``stop``), ``verdict``, and its figures in seconds."""
+on (``start``) and up to which (``stop``), ``verdict``, and its times in seconds."""
 
 
 @dataclass
