@@ -22,13 +22,7 @@ def merged(splits: Splits) -> Splits:
     train, val = splits.train, splits.val
     whole = _joined([train, val]) if val is not None and len(val) else train
     every = np.arange(len(whole))
-    return replace(
-        splits,
-        train=whole,
-        val=whole,
-        fingerprint=splits_fingerprint(splits.classes, whole, whole, None),
-        pool=Pool(whole, every, every),
-    )
+    return _of_pool(splits, Pool(whole, every, every), whole, whole)
 
 
 def fold_of(splits: Splits, task: LabelKind, *, count: int, number: int, seed: int) -> Splits:
@@ -47,14 +41,12 @@ def fold_of(splits: Splits, task: LabelKind, *, count: int, number: int, seed: i
     whole = splits.train
     held = held_out(splits, task, count=count, seed=seed)[number - 1]
     rest = np.setdiff1d(np.arange(len(whole)), held)
-    train, val = whole.select(rest), whole.select(held)
-    return replace(
-        splits,
-        train=train,
-        val=val,
-        fingerprint=splits_fingerprint(splits.classes, train, val, None),
-        pool=Pool(whole, rest, held),
-    )
+    return _of_pool(splits, Pool(whole, rest, held), whole.select(rest), whole.select(held))
+
+
+def _of_pool(splits: Splits, pool: Pool, train: Samples, val: Samples) -> Splits:
+    fingerprint = splits_fingerprint(splits.classes, train, val, None)
+    return replace(splits, train=train, val=val, fingerprint=fingerprint, pool=pool)
 
 
 def held_out(splits: Splits, task: LabelKind, *, count: int, seed: int) -> list[Indices]:
