@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from zoo.tasks import task_named
 from zoo.tasks.metrics import find_metric
@@ -41,9 +42,9 @@ def test_one_epoch_has_nothing_to_choose() -> None:
     found = interval(TASK, [answers(right, labels)], labels, CLASSES, None)
     assert found is not None
     assert (found.value, found.corrected) == (0.8, 0.8)
-    # The normal approximation: 0.8 ± 1.96 · sqrt(0.8 · 0.2 / 200)
-    assert found.low == pytest.approx(0.745, abs=0.01)
-    assert found.high == pytest.approx(0.855, abs=0.01)
+    expected = binomtest(160, 200).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert "Wilson interval of 200 samples" in in_words(found, "accuracy")
     assert "choosing" not in in_words(found, "accuracy")
 
 
@@ -79,3 +80,19 @@ def test_too_few_say_nothing() -> None:
     many = np.arange(400) % 2
     groups = np.array([f"p{i % 5}" for i in range(400)])
     assert interval(TASK, [answers(many > -1, many)], many, CLASSES, groups) is None
+
+
+def test_no_mistakes_are_no_certainty() -> None:
+    labels = np.arange(60) % 2
+    outputs = [answers(labels > -1, labels)]
+    expected = binomtest(60, 60).proportion_ci(method="wilson")
+    alone = interval(TASK, outputs, labels, CLASSES, None)
+    assert alone is not None
+    assert (alone.low, alone.high) == pytest.approx((expected.low, 1.0))
+    groups = np.array([f"p{i // 3}" for i in range(60)])
+    grouped = interval(TASK, outputs, labels, CLASSES, groups)
+    assert grouped is not None
+    expected = binomtest(20, 20).proportion_ci(method="wilson")  # three samples of a group are one
+    assert (grouped.low, grouped.high) == pytest.approx((expected.low, 1.0))
+    ranked = TASK.selecting(find_metric("auroc", TASK))
+    assert interval(ranked, outputs, labels, CLASSES, None) is None

@@ -18,6 +18,7 @@ from zoo.runs.report.numbers import as_float, byte_size, duration, percent, roun
 from zoo.runs.report.subject import Subject
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import metrics_of, title_of
+from zoo.tasks.optimism import wilson
 
 
 def lede(subject: Subject, evaluation: Evaluation) -> str:
@@ -69,10 +70,8 @@ def _meaning(metric: Metric | None, value: float, count: int) -> str:
     if metric is None:
         return ""
     if metric.share and count and math.isfinite(value):
-        from scipy.stats import binomtest
-
-        interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
-        return f"95 % CI {interval.low:.3f} to {interval.high:.3f}"
+        low, high = wilson(value, count)
+        return f"95 % CI {low:.3f} to {high:.3f}"
     return metric.meaning
 
 
