@@ -34,6 +34,7 @@ NOT_ABOUT_TRAINING = {
     "input",  # of a plugin's kind of data: test_audio.py
     *(
         "strategy",
+        "preset",  # other defaults: test_presets.py
         "merge",  # what is saved: test_adapter_runs.py
         "device",
         "workers",

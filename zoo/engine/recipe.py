@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_args
 
 from zoo.contract.adapters import AdapterKind
 from zoo.engine.hyperparameters import check, option, rows
+from zoo.engine.presets import PRESETS
 from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError
 from zoo.weights.adapter_kinds import ADAPTERS
@@ -400,6 +401,7 @@ class Recipe:
         strategy: str | None = None,
         products: int = 0,
         adapters: Mapping[str, AdapterKind] = ADAPTERS,
+        preset: str | None = None,
     ) -> Self:
         """Defaults that work for most data.
 
@@ -410,16 +412,19 @@ class Recipe:
             products: Multiplications of the head over the training split, which L-BFGS repeats
                 some hundred times: samples times ``feature_dim`` times outputs.
             adapters: Kinds of adapters, whose few parameters train with a larger learning rate.
+            preset: Name of a preset, whose values replace the usual ones.
         """
         from zoo.modalities import modality_named
 
-        chosen = strategy or ("two-stage" if pretrained else "full")
-        recipe = cls(
-            strategy=chosen,
-            head_solver="lbfgs" if products <= _SOLVED else "adamw",
-            batch_norm="stored" if pretrained else "batch",
+        values: dict[str, Any] = {
+            "strategy": "two-stage" if pretrained else "full",
+            "head_solver": "lbfgs" if products <= _SOLVED else "adamw",
+            "batch_norm": "stored" if pretrained else "batch",
             **modality_named(modality).recipe(pretrained=pretrained),
-        )
+            **preset_values(preset, modality, pretrained=pretrained),
+            **({"strategy": strategy} if strategy else {}),
+        }
+        recipe, chosen = cls(**values), values["strategy"]
         factor = adapters[chosen].lr if chosen in adapters else 1.0
         return replace(recipe, lr=recipe.lr * factor)
 
@@ -446,6 +451,16 @@ class Recipe:
             head_field.pop("", None)
             return replace(recipe, **head_field)
         return recipe
+
+
+def preset_values(preset: str | None, modality: str, *, pretrained: bool) -> dict[str, Any]:
+    """The values of a preset, without those that such inputs do not have."""
+    from zoo.modalities import known_modalities, modality_named
+
+    own = modality_named(modality)
+    foreign = {name for each in known_modalities() for name in each.options - own.options}
+    values = PRESETS[preset].of(pretrained=pretrained) if preset else {}
+    return {name: value for name, value in values.items() if name not in foreign}
 
 
 _SOLVED = 1_000_000_000

@@ -65,6 +65,8 @@ class FinetuneOptions(TypedDict, total=False):
     """linear, mlp, or a plugin's."""
     merge: bool | None
     """Save the whole network with the adapter merged into it, not the adapter alone."""
+    preset: str | None
+    """Other defaults: fast (linear probe), balanced, best (longer, augmentation, average of weights)."""
     precision: str | None
     """Numerical precision (default: auto, bf16 or fp16 where fast)."""
     compile: str | None

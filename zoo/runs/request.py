@@ -13,6 +13,7 @@ from zoo.contract.spec import Pooling, is_range
 from zoo.data.group_source import GroupSource
 from zoo.data.memory.source import source_name
 from zoo.engine.hyperparameters import Hyperparameter, check, option, refuse_unknown, rows
+from zoo.engine.presets import PRESETS
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 
@@ -210,6 +211,12 @@ class Request:
     compiled: Sequence[Mapping[str, Any]] | None = None
     streamed: bool | None = None
     fold: int | None = None
+    preset: str | None = option(
+        "Other defaults: fast (linear probe), balanced, best (longer, augmentation, average of weights).",
+        section="Common options",
+        choices=tuple(PRESETS),
+        default=None,
+    )
     precision: str = option(
         "Numerical precision (default: auto, bf16 or fp16 where fast).",
         section=_RUN,

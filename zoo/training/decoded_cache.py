@@ -65,7 +65,12 @@ def _expected(
     if not decodings:
         return ()
     recipe = request.recipe(
-        Recipe.default(spec.modality, pretrained=pretrained, strategy=request.strategy)
+        Recipe.default(
+            spec.modality,
+            pretrained=pretrained,
+            strategy=request.strategy,
+            preset=request.preset,
+        )
     )
     epochs = _epochs(strategy or find_strategy(recipe.strategy, registry), recipe)
     worth = worth_decoding(request.cache_images, decodings[0], device=device, epochs=epochs)

@@ -103,7 +103,7 @@ def open_request(
     request.refuse_for(resolved.spec)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
     head = find_head(request.head, registry)
-    requested = request.recipe(Recipe.default(name, pretrained=False))
+    requested = request.recipe(Recipe.default(name, pretrained=False, preset=request.preset))
     augment = find_augmentation(requested.augment, name, registry)
     find_optimizer(requested.optimizer, registry)
     tasks = tasks_for(request.task, registry)

@@ -15,7 +15,7 @@ from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
 from zoo.engine.heads import add_dropout, make_head, solver_of
 from zoo.engine.progress import Reporter
-from zoo.engine.recipe import Recipe, Solver
+from zoo.engine.recipe import Recipe, Solver, preset_values
 from zoo.engine.surgery import apply_surgery
 from zoo.engine.user_network.network import TAG, randomise, sha256_of_values
 from zoo.errors import ContractError, WeightsUnavailable, first_line
@@ -111,10 +111,14 @@ def _default_recipe(
         * spec.feature_dim
         * len(splits.classes),
         adapters=adapters,
+        preset=request.preset,
     )
     if solver == "adamw":
         default = replace(default, head_solver=solver)
-    return default if pretrained or not splits.epochs else replace(default, epochs=splits.epochs)
+    chosen = preset_values(request.preset, spec.modality, pretrained=pretrained)
+    if pretrained or not splits.epochs or "epochs" in chosen:
+        return default
+    return replace(default, epochs=splits.epochs)
 
 
 def _fetched(

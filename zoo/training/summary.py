@@ -10,7 +10,7 @@ from zoo.data.samples import Splits
 from zoo.engine import settings
 from zoo.engine.hyperparameters import rows
 from zoo.engine.phase_facts import PhaseFacts
-from zoo.engine.recipe import Recipe
+from zoo.engine.recipe import Recipe, preset_values
 from zoo.engine.strategies import Phase
 from zoo.modalities import modality_of
 from zoo.training.plan import Plan
@@ -37,6 +37,7 @@ def summarize(plan: Plan) -> dict[str, str]:
         **_padding(start),
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random initialisation)",
         **_missing(start),
+        **_preset(plan),
         "strategy": settings.in_words(recipe, plan.phases),
     }
     for phase, trained in zip(plan.phases, plan.facts, strict=True):
@@ -82,6 +83,28 @@ def weights_notes(backbone: Backbone) -> list[str]:
     """What the weights lack although their name promises it; the head is replaced in any case."""
     flaw = backbone.head_flaw
     return [*backbone.weights_notes, *([f"{flaw}; a new one is trained"] if flaw else [])]
+
+
+def _preset(plan: Plan) -> dict[str, str]:
+    """The values of the preset that a phase uses, and those that options of the user replace."""
+    request, start, table = plan.request, plan.start.start, rows(Recipe)
+    if request.preset is None:
+        return {}
+    pretrained, modality = start.weights is not None, start.backbone.spec.modality
+    used = {name for phase in plan.phases for name in settings.used_by(phase, plan.recipe)}
+    if any(phase.trains_backbone for phase in plan.phases):
+        used |= {name for name, row in table.items() if row.use == "strategy"}
+    used.add("strategy")
+    kept, replaced = list[str](), list[str]()
+    for name, value in preset_values(request.preset, modality, pretrained=pretrained).items():
+        typed, given = table[name].typed, request.overrides.get(name)
+        if given is not None:
+            replaced.append(f"{typed} {given} instead of {value}")
+        elif name in used:
+            kept.append(f"{typed} {value}")
+    words = [", ".join(kept)] if kept else []
+    words += [f"given: {', '.join(replaced)}"] if replaced else []
+    return {"preset": f"{request.preset}: {'; '.join(words) or 'the usual defaults'}"}
 
 
 def _padding(start: Start) -> dict[str, str]:
