@@ -35,6 +35,7 @@ NOT_ABOUT_TRAINING = {
     *(
         "strategy",
         "preset",  # other defaults: test_presets.py
+        "keep_head",  # of a run that training starts from: test_kept_rows.py
         "merge",  # what is saved: test_adapter_runs.py
         "device",
         "workers",

@@ -13,7 +13,7 @@ from tests.made_runs import made_run
 from zoo import open_run
 from zoo.contract.spec import BackboneSpec, ImageInput, TextInput, Weights
 from zoo.errors import RunError
-from zoo.registry.run_record import lineage, origin_of, read_record, read_run
+from zoo.registry.run_record import lineage, read_record, read_run, starting_run
 from zoo.training import record as records
 from zoo.training.same_run import refuse_change
 
@@ -173,16 +173,19 @@ def test_the_origin_is_found_by_name_by_folder_and_by_file(tmp_path: Path) -> No
     folder = made_run(tmp_path / "run", IMAGES)
     named, plain = read_run(folder, name="plants"), read_run(folder)
     digits = plain.weights.sha256
-    assert origin_of(named.weights, digits, named) == named.origin
+    assert starting_run(named.weights, digits, named) is named
     assert named.origin["name"] == "plants"
     file = Weights(tag="file", uri=plain.weights.uri)
-    assert origin_of(plain.weights, digits, None) == origin_of(file, digits, None) == plain.origin
-    assert origin_of(None, "", named) is None
-    assert origin_of(file, "0" * 64, None) is None, "the file is no longer what the run wrote"
+    for weights in (plain.weights, file):
+        found = starting_run(weights, digits, None)
+        assert found is not None
+        assert found.origin == plain.origin
+    assert starting_run(None, "", named) is None
+    assert starting_run(file, "0" * 64, None) is None, "the file is no longer what the run wrote"
     other = Weights(tag="v1", uri=str(tmp_path / "other.safetensors"))
-    assert origin_of(other, digits, named) is None, "other weights were asked for"
+    assert starting_run(other, digits, named) is None, "other weights were asked for"
     (folder / "run.json").write_text("{half a")
-    assert origin_of(file, digits, None) is None, "a file needs no run around it"
+    assert starting_run(file, digits, None) is None, "a file needs no run around it"
 
 
 def test_a_run_with_surgery_cannot_start_another(tmp_path: Path) -> None:

@@ -42,6 +42,18 @@ class Fitted(NamedTuple):
     loss: Tensor
 
 
+class Prior(NamedTuple):
+    """The head that the penalty measures the distance from.
+
+    Attributes:
+        weight: ``(outputs, feature_dim)``, for features as they are.
+        bias: ``(outputs,)``.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+
 @dataclass(frozen=True)
 class Standardised:
     """Features ``x`` as ``(x - mean) / scale``, which is never computed: only products with it.
@@ -77,6 +89,12 @@ class Standardised:
         weight = state[:, :-1] / self.scale[:, None]
         return weight, state[:, -1] - torch.einsum("d,sdc->sc", self.mean, weight)
 
+    def state(self, head: Prior) -> Tensor:
+        """The inverse of :meth:`head` for one head: ``(1, D + 1, C)``."""
+        weight = head.weight.T * self.scale[:, None]
+        bias = head.bias + head.weight @ self.mean
+        return torch.cat([weight, bias[None]])[None]
+
     def logits(self, state: Tensor) -> Tensor:
         """``(N, S, C)`` from a state ``(S, D + 1, C)``: weights, then biases."""
         weight, bias = self.head(state)
@@ -107,12 +125,14 @@ def fit_linear(
     outputs: int,
     bias: bool,
     strengths: Sequence[float],
+    prior: Prior | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> list[Fitted]:
     """Fit a linear head for each strength.
 
     The objective is the mean loss plus ``0.5 · strength / N`` times the squared norm of the weights
     for standardised features: scikit-learn's logistic regression on them with ``C = 1 / strength``.
+    With a prior, that is the norm of the difference from its weights.
 
     Args:
         features: ``(N, D)``.
@@ -121,18 +141,21 @@ def fit_linear(
         outputs: ``C``.
         bias: Whether the head has a bias.
         strengths: Of the penalty, strongest first.
+        prior: The head to stay near to; zeros by default.
         check: Called between iterations; may raise to stop.
     """
     samples, width = len(targets), len(features.scale)
     values = 2 * _HISTORY * (width + 1) * outputs
     together = max(1, min(_LOGITS // (samples * outputs), _STATE // values))
     start = torch.zeros(1, width + 1, outputs, device=features.scale.device)
+    origin = start if prior is None else features.state(prior)
+    base = None if prior is None else features.logits(origin)
     fitted: list[Fitted] = []
     for first in range(0, len(strengths), together):
         some = strengths[first : first + together]
-        problem = _Problem(features, targets, loss, some, bias=bias)
+        problem = _Problem(features, targets, loss, some, bias=bias, base=base)
         state, losses = _minimised(problem, start.expand(len(some), -1, -1), check)
-        weight, biases = features.head(state)
+        weight, biases = features.head(state + origin)
         fitted += map(Fitted, weight.transpose(1, 2), biases, losses)
         start = state[-1:]
     return fitted
@@ -149,13 +172,19 @@ class _Problem:
         strengths: Sequence[float],
         *,
         bias: bool,
+        base: Tensor | None,
     ) -> None:
-        self.features, self._loss, self._bias = features, loss, bias
+        self.features, self._loss, self._bias, self._base = features, loss, bias, base
         self._samples, self._count = len(targets), len(strengths)
         repeated = targets[:, None].expand(-1, self._count, *targets.shape[1:])
         self._targets = repeated.reshape(-1, *targets.shape[1:])
         shares = torch.tensor(strengths, device=targets.device) / self._samples
         self._penalty = shares[:, None, None]
+
+    def logits(self, state: Tensor) -> Tensor:
+        """``(N, S, C)`` at a state, which counts from the prior."""
+        logits = self.features.logits(state)
+        return logits if self._base is None else logits + self._base
 
     def losses(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The mean losses ``(S,)`` and their gradients ``(N, S, C)``."""
@@ -181,7 +210,7 @@ def _minimised(
     problem: _Problem, state: Tensor, check: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
     """The states that minimise the objectives, and the mean losses there."""
-    logits = problem.features.logits(state)
+    logits = problem.logits(state)
     loss, of_logits = problem.losses(logits)
     gradient = problem.gradient(of_logits, state)
     history = _History(gradient)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.engine.break_even import Timing
 from zoo.engine.interrupts import Interrupted
-from zoo.engine.linear_fit import Fitted, Standardised, fit_linear
+from zoo.engine.linear_fit import Fitted, Prior, Standardised, fit_linear
 from zoo.engine.readings import StepResult
 from zoo.engine.sources import Features, Step
 from zoo.engine.strategies import STRENGTHS, Phase, strength_of
@@ -28,7 +28,8 @@ class Solver:
     A linear layer is fitted for all strengths at once, in the first step, on standardised features:
     the loss is the mean over all samples plus ``0.5 · strength / N`` times the squared norm of its
     weights, as of scikit-learn's logistic regression with ``C = 1 / strength``. The layer that is
-    kept is for the features as they are.
+    kept is for the features as they are. Where rows are kept from an old head, the norm is that of
+    the difference from them.
 
     Any other head is fitted by torch's L-BFGS to one strength after another, each from the solution
     before. Its features are not standardised: ``strength`` is times their mean square.
@@ -84,6 +85,7 @@ class Solver:
         bias = head.bias is not None
         assert isinstance(step.inputs, Tensor)
         labels = replace(step, inputs=step.inputs[:0])
+        prior = self._setup.prior
         return fit_linear(
             Standardised.of(chunks, centred=bias),
             self._source.place(labels, 0)[1],
@@ -91,6 +93,7 @@ class Solver:
             outputs=head.out_features,
             bias=bias,
             strengths=STRENGTHS,
+            prior=prior and Prior(*(each.to(head.weight) for each in prior)),
             check=self._check,
         )
 

@@ -16,6 +16,7 @@ from zoo.engine.checkpoint import MOST_OUTPUTS, CheckpointStore
 from zoo.engine.chosen_epochs import ChosenEpochs
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
+from zoo.engine.linear_fit import Prior
 from zoo.engine.placement import Placement
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
@@ -108,6 +109,7 @@ class TrainingSetup:
         chosen: The epochs to keep, which folds have chosen; ``None`` to choose by ``val``.
         most_outputs: Bytes up to which the validation outputs of all epochs are kept.
         keeps_adapters: Whether adapters are saved beside their base, rather than merged into it.
+        prior: The rows of the head that are kept from an old one; ``None`` if there are none.
     """
 
     forward: Forward
@@ -126,3 +128,4 @@ class TrainingSetup:
     chosen: ChosenEpochs | None = None
     most_outputs: float = MOST_OUTPUTS
     keeps_adapters: bool = False
+    prior: Prior | None = None

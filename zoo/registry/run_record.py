@@ -185,10 +185,10 @@ def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {f"validation/{key}": float(value) for key, value in known.items()}
 
 
-def origin_of(
+def starting_run(
     weights: Weights | None, sha256: str, published: FinishedRun | None
-) -> dict[str, Any] | None:
-    """Return the run that training starts from, as recorded in ``run.json``; ``None`` if there is none.
+) -> FinishedRun | None:
+    """Return the run that training starts from; ``None`` if there is none.
 
     Args:
         weights: The weights that training starts from.
@@ -198,14 +198,14 @@ def origin_of(
     if weights is None:
         return None
     if published is not None and published.weights.uri == weights.uri:
-        return published.origin
+        return published
     file = Path(weights.uri)
     if file.name not in (MODEL, ADAPTER_FILE) or not (file.parent / LOCK_FILE).is_file():
         return None
     with suppress(RunError):  # weights need not belong to a run
         run = read_run(file.parent)
         if run.weights.sha256 == sha256:
-            return run.origin
+            return run
     return None
 
 

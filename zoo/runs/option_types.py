@@ -63,6 +63,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Pretrained weights to start from; none trains from scratch."""
     head: str | None
     """linear, mlp, or a plugin's."""
+    keep_head: bool | None
+    """Starting from a run: keep the head's rows of the classes it knows (default: on)."""
     merge: bool | None
     """Save the whole network with the adapter merged into it, not the adapter alone."""
     preset: str | None

@@ -201,6 +201,11 @@ class Request:
     head: str = option(
         "linear, mlp, or a plugin's.", section=_MODEL, metavar="NAME", default="linear"
     )
+    keep_head: bool | None = option(
+        "Starting from a run: keep the head's rows of the classes it knows (default: on).",
+        section=_MODEL,
+        default=None,
+    )
     merge: bool = option(
         "Save the whole network with the adapter merged into it, not the adapter alone.",
         section=_MODEL,

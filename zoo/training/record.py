@@ -55,6 +55,7 @@ def initial_record(plan: Plan, options: RunOptions, loaders: Dataloaders) -> dic
         "classes": list(splits.classes),
         "task": plan.task.to_json(),
         "head": plan.opened.head.name,
+        "kept_rows": list(plan.start.kept.classes) if plan.start.kept else [],
         "surgery": request.surgery,
         "network": options.network.to_json() if options.network else None,
         "strategy": recipe.strategy,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.network.channels import require_all_channels
@@ -22,10 +23,11 @@ from zoo.errors import ContractError, WeightsUnavailable, first_line
 from zoo.modalities import modality_of
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
-from zoo.registry.run_record import TOKENIZER, origin_of
+from zoo.registry.run_record import TOKENIZER, FinishedRun, starting_run
 from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.system.tensors.seeds import seed_devices
+from zoo.training.kept_rows import KeptRows, kept_rows, old_head
 from zoo.training.opened import Opened
 from zoo.training.requested_weights import for_weights, weights_name
 from zoo.training.run_options import RunOptions
@@ -40,13 +42,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A backbone fitted to the data, and its weights."""
+    """A backbone fitted to the data, and its weights.
+
+    Attributes:
+        backbone: The backbone, with the head of the weights.
+        weights: The weights; ``None`` for random initialisation.
+        sha256: The hash of their file.
+        tokenizer: For texts, the tokenizer.
+        path: The file or folder of the weights.
+        run: The run that they are from, if they are from one.
+    """
 
     backbone: Backbone
     weights: Weights | None
     sha256: str
     tokenizer: Tokenizer | None
-    origin: Mapping[str, Any] | None
+    path: Path | None
+    run: FinishedRun | None
+
+    @property
+    def origin(self) -> Mapping[str, Any] | None:
+        """What the new run records about the run that training starts from."""
+        return None if self.run is None else self.run.origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +74,13 @@ class TrainingStart:
         start: The backbone, its weights, its tokenizer.
         recipe: The requested hyperparameters, with the parameters that surgery froze.
         default: The default hyperparameters.
+        kept: The rows that the new head has from the run that training starts from, if any.
     """
 
     start: Start
     recipe: Recipe
     default: Recipe
+    kept: KeptRows | None = None
 
     @property
     def backbone(self) -> Backbone:
@@ -85,6 +104,9 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     solver = solver_of(head, opened.head)
     default = _default_recipe(request, start, opened, options.registry, solver)
     recipe = replace(request.recipe(default), metric=opened.task.metric)
+    kept = kept_rows(
+        head, splits.classes, opened.task, _old(start, options.registry), asked=request.keep_head
+    )
     add_dropout(head, recipe.dropout)
     backbone.replace_head(head)
     own = tuple(path for path, p in backbone.net.named_parameters() if not p.requires_grad)
@@ -92,7 +114,14 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     recipe = replace(recipe, freeze=(*recipe.freeze, *frozen))
     if recipe.batch_norm == "stored":
         backbone.freeze_statistics()
-    return TrainingStart(start=start, recipe=recipe, default=default)
+    return TrainingStart(start=start, recipe=recipe, default=default, kept=kept)
+
+
+def _old(start: Start, registry: Registry) -> tuple[FinishedRun, nn.Module | None] | None:
+    """The run that training starts from, and its head."""
+    if start.run is None or start.path is None:
+        return None
+    return start.run, old_head(start.backbone, start.run, start.path, registry)
 
 
 def _default_recipe(
@@ -178,7 +207,8 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         weights=weights,
         sha256=sha256,
         tokenizer=tokenizer,
-        origin=origin_of(weights, sha256, resolved.run),
+        path=path,
+        run=starting_run(weights, sha256, resolved.run),
     )
 
 
@@ -199,7 +229,12 @@ def _own_start(
     modality_of(spec).require_fit(splits.train, tokenizer)
     sha256 = file_sha256(path) if path else sha256_of_values(backbone) if weights else ""
     return Start(
-        backbone=backbone, weights=weights, sha256=sha256, tokenizer=tokenizer, origin=None
+        backbone=backbone,
+        weights=weights,
+        sha256=sha256,
+        tokenizer=tokenizer,
+        path=path,
+        run=None,
     )
 
 

@@ -38,6 +38,7 @@ def summarize(plan: Plan) -> dict[str, str]:
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random initialisation)",
         **_missing(start),
         **_preset(plan),
+        **({"head": plan.start.kept.in_words()} if plan.start.kept else {}),
         "strategy": settings.in_words(recipe, plan.phases),
     }
     for phase, trained in zip(plan.phases, plan.facts, strict=True):
