@@ -30,6 +30,7 @@ NOT_ABOUT_TRAINING = {
     *("data", "classes", "text_column", "label_column", "task", "val_split"),
     *("bad_files", "quoting", "dedupe", "value_range"),  # which samples there are: the data's tests
     *("group_column", "group_pattern", "group_table"),  # test_data_groups.py
+    "corrections",  # test_data_corrections.py
     "folds",  # test_folds.py
     "input",  # of a plugin's kind of data: test_audio.py
     *(

@@ -134,6 +134,7 @@ def test_the_demo_data_have_one_task(task: str) -> None:
         ("val_split", 0.5),
         ("bad_files", "skip"),
         ("dedupe", True),
+        ("corrections", "corrections.csv"),
         ("quoting", "none"),
     ],
 )

@@ -37,6 +37,7 @@ def open_data(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
     groups: GroupSource = NO_GROUPS,
+    corrections: str | None = None,
     keep: Keeps | None = None,
 ) -> Splits:
     """Open a folder, a table or a Hub dataset, and read every input once to check it.
@@ -65,6 +66,8 @@ def open_data(
         groups: Where the group of a sample is found; a split that is made here divides none, and
             groups that given splits share are reported. In an evaluation as in training, where the
             data has them.
+        corrections: For training, a CSV of samples to relabel or drop
+            (:mod:`zoo.data.corrections`).
         keep: Takes what the inputs of training and validation are decoded to.
 
     Raises:
@@ -78,7 +81,16 @@ def open_data(
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
     request = DataRequest(
-        source_name(source), kind, columns, findings, val_split, seed, tasks, source, groups
+        source_name(source),
+        kind,
+        columns,
+        findings,
+        val_split,
+        seed,
+        tasks,
+        source,
+        groups,
+        corrections,
     )
     layout = layout_of(request)
     if need == "evaluate":

@@ -54,6 +54,7 @@ class DataRequest:
         tasks: The possible tasks; the first that claims the labels is used.
         given: The data in memory, if it is not a path.
         groups: Where the group of a sample is found.
+        corrections: A file of decisions on labels.
     """
 
     source: str
@@ -65,6 +66,7 @@ class DataRequest:
     tasks: Sequence[LabelKind]
     given: Any = None
     groups: GroupSource = NO_GROUPS
+    corrections: str | None = None
 
 
 def layout_of(request: DataRequest) -> Layout:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +34,15 @@ class Findings:
         """Keep a note for the user, without duplicates."""
         if fact not in self.notes:
             self.notes.append(fact)
+
+    @contextmanager
+    def ignored(self) -> Iterator[None]:
+        """Forget what is found while the block runs."""
+        found, notes = len(self.found), len(self.notes)
+        try:
+            yield
+        finally:
+            del self.found[found:], self.notes[notes:]
 
     def check(self) -> None:
         """Raise an error if something was found, unless it is to be skipped.

@@ -93,6 +93,35 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Applied:
+    """What a file of corrections changed.
+
+    Attributes:
+        file: Its path.
+        sha256: Of its content.
+        relabelled: Number of samples with another label.
+        dropped: Number of samples that are left out.
+        kept: Number of samples whose label was confirmed.
+        elsewhere: Number of decisions on samples of splits that are not read, such as ``test``.
+    """
+
+    file: str
+    sha256: str
+    relabelled: int
+    dropped: int
+    kept: int
+    elsewhere: int = 0
+
+    def in_words(self) -> str:
+        """The numbers, in one line."""
+        rest = f", {self.elsewhere:,} on splits that are not read" if self.elsewhere else ""
+        return (
+            f"{self.file}: {self.relabelled:,} relabelled, {self.dropped:,} dropped, "
+            f"{self.kept:,} kept{rest}"
+        )
+
+
+@dataclass(frozen=True)
 class Splits:
     """The splits of a dataset, for training or evaluation.
 
@@ -122,6 +151,7 @@ class Splits:
         min_scale: The smallest share of an image's area that still shows its class.
         task: The name of the task; empty without labels.
         pool: All samples of a cross-validation, if the splits are one of its folds.
+        corrections: What corrections of the labels changed, if there were any.
     """
 
     kind: InputKind
@@ -147,6 +177,7 @@ class Splits:
     min_scale: float = 0.35
     task: str = field(kw_only=True)
     pool: Pool | None = None
+    corrections: Applied | None = None
 
     def to_evaluate(self, *, trained_on: str) -> dict[str, Samples]:
         """The splits to evaluate on: ``val`` and ``test``, or ``all`` for data without splits.

@@ -17,6 +17,7 @@ from zoo.data.classes import (
     unify_integer_labels,
 )
 from zoo.data.conflicts import label_conflicts
+from zoo.data.corrections import apply_corrections, read_corrections
 from zoo.data.examined import Keeps
 from zoo.data.examined_cache import examine
 from zoo.data.groups import grouped, known_groups, require_groups
@@ -24,7 +25,7 @@ from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, training_key
 from zoo.data.leakage import drop_leaked, overlap
-from zoo.data.samples import Samples, Splits
+from zoo.data.samples import Applied, Samples, Splits
 from zoo.data.splitting import VAL_SPLIT
 from zoo.errors import DataError, UsageError
 
@@ -38,12 +39,14 @@ class TrainingParts:
         parts: By split: that one, and ``val`` if the data has it.
         classes: The names of the outputs.
         task: That of the labels.
+        corrections: What corrections of the labels changed, if there were any.
     """
 
     own: str
     parts: Mapping[str, Part]
     classes: tuple[str, ...]
     task: LabelKind
+    corrections: Applied | None = None
 
     @property
     def trained(self) -> Part:
@@ -88,6 +91,7 @@ def training_splits(
         others=tuple(name for part in found.parts.values() for name in part.others),
         input_columns=inputs,
         label_columns=labels,
+        corrections=found.corrections,
     )
 
 
@@ -103,11 +107,29 @@ def _parts(request: DataRequest, layout: Layout, wanted: int | None) -> Training
         request.findings.note("--val-split is ignored: the data has a validation split")
     request.findings.check()
     parts = unify_integer_labels(parts, (), request.findings)
+    parts, applied = _corrected(request, layout, parts)
     classes = choose_classes(parts[own])
     check_count(classes, wanted, parts[own])
     for part in parts.values():  # before reading the inputs, which may take a while
         label_array(part, classes, owner=parts[own].where)
-    return TrainingParts(own, parts, classes, task)
+    return TrainingParts(own, parts, classes, task, applied)
+
+
+def _corrected(
+    request: DataRequest, layout: Layout, parts: dict[str, Part]
+) -> tuple[dict[str, Part], Applied | None]:
+    """The splits with the user's corrections; what they change is noted."""
+    if request.corrections is None:
+        return parts, None
+    read = read_corrections(request.corrections)
+
+    def others() -> dict[str, Part]:
+        with request.findings.ignored():
+            return {key: layout[key](False, request.tasks) for key in layout if key not in parts}
+
+    corrected, applied = apply_corrections(read, parts, request.source, others)
+    request.findings.note(applied.in_words())
+    return corrected, applied
 
 
 def _samples(request: DataRequest, found: TrainingParts, keep: Keeps | None) -> dict[str, Samples]:
@@ -163,16 +185,13 @@ def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples
     """
     if "test" not in layout:
         return []
-    found, notes = request.findings.found, request.findings.notes
-    found_before, notes_before = len(found), len(notes)
     try:
-        part = layout["test"](False, (task,))
-        part = known_groups(part, request.groups, request.kind, below=request.source)
-        return [_compared(request.kind, part)]
+        with request.findings.ignored():
+            part = layout["test"](False, (task,))
+            part = known_groups(part, request.groups, request.kind, below=request.source)
+            return [_compared(request.kind, part)]
     except DataError:
         return []
-    finally:
-        del found[found_before:], notes[notes_before:]
 
 
 def _compared(kind: InputKind, part: Part) -> Samples:

@@ -43,6 +43,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Groups by file path: a regular expression, such as 'patient_([0-9]+)'."""
     group_table: str | None
     """Groups by file path: a table of paths and groups, for data in folders."""
+    corrections: str | None
+    """Decisions of 'zoo clean': a CSV of samples to relabel or drop."""
     folds: int | None
     """Cross-validate: train K times, each time validating on another part of the data."""
     image_size: int | None

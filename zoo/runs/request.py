@@ -134,6 +134,13 @@ class Request:
         own_data=True,
         default=None,
     )
+    corrections: str | None = option(
+        "Decisions of 'zoo clean': a CSV of samples to relabel or drop.",
+        section=_DATA,
+        metavar="FILE",
+        own_data=True,
+        default=None,
+    )
     folds: int | None = option(
         "Cross-validate: train K times, each time validating on another part of the data.",
         section=_DATA,
@@ -357,6 +364,7 @@ class Request:
             "given": self.given or self._relative(),
             "weights": _anchored(self.weights),
             "group_table": self.group_table and _anchored(self.group_table),
+            "corrections": self.corrections and _anchored(self.corrections),
             "overrides": dict(self.overrides),
         }
 

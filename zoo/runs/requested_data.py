@@ -76,6 +76,7 @@ def _opened(
         quoting=request.quoting,
         dedupe=request.dedupe,
         groups=request.groups,
+        corrections=request.corrections,
         keep=keep,
     )
 

@@ -108,6 +108,7 @@ def _data(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, An
         **_in_memory(options.data),
         **modality.input_record(spec, splits, request.of(modality.options)),
         "groups": _groups(plan),
+        "corrections": splits.corrections and asdict(splits.corrections),
         "val_split": request.val_split,
         "split_seed": plan.recipe.seed,
         "text_column": request.text_column,
@@ -142,6 +143,12 @@ def require_same_data(folder: Path, started: Mapping[str, Any], record: Mapping[
     then, now = started["data"], record["data"]
     if then["fingerprint"] == now["fingerprint"]:
         return
+    then_by, now_by = then.get("corrections"), now.get("corrections")
+    if then_by and now_by and then_by["sha256"] != now_by["sha256"]:
+        raise RunError(
+            f"the corrections of {folder} have changed since it was started: {now_by['file']}",
+            hint="Restore the file, or start a new run.",
+        )
     counts = [then["train"] + then["val"], now["train"] + now["val"]]
     numbers = "" if counts[0] == counts[1] else f" ({counts[0]:,} samples then, {counts[1]:,} now)"
     raise RunError(
