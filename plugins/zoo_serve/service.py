@@ -66,6 +66,7 @@ class Service:
             RequestError: Some inputs are not readable (422).
         """
         start = time.perf_counter()
+        limits = self._predictor.limits(threshold=threshold)
         results = await asyncio.gather(*map(self._compute, inputs), return_exceptions=True)
         bad = [each for each in results if isinstance(each, zoo.BadFilesError)]
         if bad:
@@ -77,7 +78,7 @@ class Service:
             )
         computed = [_or_raise(each) for each in results]
         predictions = [
-            self._predictor.answer(prepared, each.outputs, threshold=threshold).to_json()
+            self._predictor.answer(prepared, each.outputs, limits=limits).to_json()
             for prepared, each in computed
         ]
         for prediction in predictions:

@@ -165,7 +165,7 @@ _CALIBRATION = FittedCalibration(
     loss_before=None,
     loss_after=None,
     thresholds=None,
-    conformal=_SCORES,
+    conformal=(_SCORES,),
     energy=_SCORES,
 )
 

@@ -173,7 +173,8 @@ def test_prediction_sets_cover_and_unusual_inputs_are_rejected(
     found = zoo_cli("predict", run, val, *asked, "--json").json
     sets = [row["prediction_set"] for row in found]
     inside = [true in each for (*_, true), each in zip(rows, sets, strict=True)]
-    true_scores = [row["probabilities"][true] for row, (*_, true) in zip(found, rows, strict=True)]
+    names = zoo.open_run(run).classes  # the scores are those before the temperature
+    true_scores = [row["probabilities"][names.index(row["label"])] for row in kept]
     least = sorted(true_scores, reverse=True)[36]  # rank ceil(49 * 0.75) = 37 of 48
     assert inside == [p >= least - 1e-5 for p in true_scores]
     assert sets == [
@@ -247,6 +248,17 @@ def test_several_numbers_of_texts(
     assert zoo_cli("predict", run, counted, "--output", out).code == 0
     (first, *_) = csv.DictReader(out.open())
     assert set(first) == {"input", "predicted(price)", "predicted(ones)"}
+    widest = np.sort(np.abs(errors), axis=0)[int(np.ceil((len(errors) + 1) * 0.8)) - 1]
+    asked = (run, counted, "--coverage", 0.8)
+    (row, *_) = zoo_cli("predict", *asked, "--json").json
+    for name, half in zip(("price", "ones"), widest, strict=True):
+        ends = [row["values"][name] - half, row["values"][name] + half]
+        assert row["intervals"][name] == pytest.approx(ends, rel=1e-5)
+    assert zoo_cli("predict", *asked, "--output", out).code == 0
+    (first, *_) = csv.DictReader(out.open())
+    assert float(first["low(ones)"]) == pytest.approx(row["intervals"]["ones"][0])
+    assert float(first["high(price)"]) == pytest.approx(row["intervals"]["price"][1])
+    assert " [" in zoo_cli("predict", *asked).out.splitlines()[0]
     shown = zoo_cli("predict", run, counted).out.splitlines()[0]
     assert shown.split("\t")[1].startswith("price 1")
     card = (run / "README.md").read_text()
@@ -356,10 +368,11 @@ def test_bert_gets_the_token_types_of_a_pair(
     firsts, seconds = ([row["input"][place] for row in rows] for place in (0, 1))
     batch = tokenizer(firsts, seconds, padding=True, return_tensors="pt")
     assert batch["token_type_ids"].any()
+    warmth = zoo.open_run(run).temperature
     with torch.no_grad():
-        plain = model(**batch).logits.softmax(dim=1)
+        plain = (model(**batch).logits / warmth).softmax(dim=1)
         batch["token_type_ids"] = torch.zeros_like(batch["token_type_ids"])
-        untold = model(**batch).logits.softmax(dim=1)
+        untold = (model(**batch).logits / warmth).softmax(dim=1)
     ours = torch.tensor([[row["probabilities"][c] for c in said["classes"]] for row in rows])
     assert (ours - plain).abs().max() < 1e-5
     assert (ours - untold).abs().max() > 4e-5
@@ -384,7 +397,11 @@ def test_options_that_do_not_fit_the_task(
     run, _ = trained("lstm", "--data", counted, *numbers, "--epochs", 1)
     refused("predict", run, counted, "--top-k", 2, says=("--top-k",))
     refused("predict", run, counted, "--threshold", 0.5, says=("is regression", "--threshold"))
-    refused("predict", run, counted, "--coverage", 0.9, says=("calibration.json", "classification"))
+    refused(
+        "predict", run, counted, "--coverage", 0.99, says=("more held-out samples", "--val-split")
+    )
+    (run / "calibration.json").unlink()
+    refused("predict", run, counted, "--coverage", 0.9, says=("calibration.json", "at least 20"))
     refused("evaluate", run, "--data", tagged, says=("no column 'price'",))
     run, _ = trained("lstm", "--data", tagged, "--epochs", 1)
     refused(
@@ -395,6 +412,7 @@ def test_options_that_do_not_fit_the_task(
         (("--threshold", "food=high"), ("food=high is neither a number nor CLASS=NUMBER",)),
         (("--threshold", 0.2, "--threshold", 0.3), ("second number",)),
         (("--coverage", 1.2), ("--coverage must be between 0 and 1, got 1.2",)),
+        (("--coverage", "nan"), ("--coverage must be between 0 and 1, got nan",)),
         (("--coverage", 0.9), ("multi-label", "Leave --coverage out")),
         (("--reject", 0), ("--reject must be between 0 and 1, got 0",)),
         (("--reject", 0.001), ("more held-out samples than the 48", "--val-split")),

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -30,11 +31,16 @@ from zoo import BackboneSpec
 from zoo.contract.extensions import imported
 from zoo.errors import NameLookupError, RunError, UsageError
 from zoo.export import TOLERANCE, exporters
+from zoo.export.calibrated_head import divide_logits
+from zoo.export.formats import run_native
 from zoo.modalities.image.exporting import steps as image_steps
 from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.transforms import make_transform, resized
 from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry
+from zoo.runs.calibrating import calibrated
+from zoo.runs.calibration_file import CALIBRATION, write_calibration
+from zoo.tasks.single_label import SingleLabel
 
 __all__ = ["photos", "zoo_cli"]
 
@@ -188,6 +194,27 @@ def test_an_export_that_cannot_be_loaded_here_is_kept_and_says_why(
     assert f"not compared with the run's: {reason}." in (tmp_path / "out/README.md").read_text()
     exported = zoo.export_run(cnn, format="native", output=tmp_path / "again").to_json()
     assert (exported["difference"], exported["not_compared"]) == (None, reason)
+
+
+def test_logits_are_divided_by_the_temperature(cnn: zoo.Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(cnn.folder, folder)
+    found = calibrated(SingleLabel(), 3 * torch.eye(3).repeat(20, 1), np.arange(60) % 3, CLASSES)
+    assert found is not None
+    write_calibration(folder / CALIBRATION, replace(found, temperature=2.0))
+    run = zoo.open_run(folder)
+    batch = {"pixel_values": torch.rand(3, 3, 16, 16)}
+    wanted = run.load()(batch) / 2
+    exported = zoo.export_run(run, format="native", output=tmp_path / "out")
+    torch.testing.assert_close(run_native(exported.folder)(batch), wanted)
+    described = json.loads((exported.folder / "preprocessing.json").read_text())["output"]
+    assert described["temperature"] == {"value": 2.0, "divided": True}
+    assert "temperature" in (exported.folder / "README.md").read_text()
+    other = run.load()  # a head that is not linear
+    other.replace_head(nn.Sequential(other.head, nn.Tanh()))
+    whole = other(batch)
+    divide_logits(other, 2.0)
+    torch.testing.assert_close(other(batch), whole / 2)
 
 
 @pytest.mark.slow(0.1)

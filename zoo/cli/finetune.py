@@ -241,6 +241,7 @@ def _print_result(run: Any, as_json: bool) -> None:
                 "metric": run.task.metric,
                 "metrics": run.metrics,
                 "interval": results.get("interval"),
+                "calibration": results.get("calibration"),
                 "folds": results.get("folds"),
                 "samples_per_second": results["samples_per_second"],
                 "seconds": results["seconds"],
@@ -248,6 +249,7 @@ def _print_result(run: Any, as_json: bool) -> None:
             }
         )
         return
+    from zoo.runs.calibration_file import calibration_in_words
     from zoo.runs.folds import in_words
     from zoo.tasks import optimism
     from zoo.tasks.metrics import formatted
@@ -262,6 +264,8 @@ def _print_result(run: Any, as_json: bool) -> None:
     )
     if found := results.get("interval"):
         say(optimism.in_words(found, run.task.selection.title))
+    if words := calibration_in_words(results.get("calibration")):
+        say(words)
     _print_data_notes(run.record["data"])
     say(f"run: {run.folder}")
     if page.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,15 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
+from zoo.cli.limit_options import limit_options, threshold_of
 from zoo.cli.options import network_option, output_option, run_argument
 from zoo.cli.output import clean, emit_json, json_option, note, say
-from zoo.errors import DataError, RunError, UsageError
+from zoo.cli.prediction_table import check_output, write_table
+from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from zoo.data.reports import BadFiles
     from zoo.data.sources.dialects import Quoting
-    from zoo.runs.limits import Threshold
     from zoo.runs.run import Run
     from zoo.tasks.predictions import AnyPrediction
 
@@ -44,25 +45,7 @@ Examples:
 @click.option(
     "--top-k", type=click.IntRange(min=1), metavar="K", help="Print only the K most likely classes."
 )
-@click.option(
-    "--threshold",
-    "thresholds",
-    multiple=True,
-    metavar="P|CLASS=P|fitted",
-    help="Probability threshold for multi-label runs (default: 0.5); repeatable by class.",
-)
-@click.option(
-    "--coverage",
-    type=float,
-    metavar="P",
-    help="Print the set of classes that holds the true one with this probability.",
-)
-@click.option(
-    "--reject",
-    type=float,
-    metavar="SHARE",
-    help="Reject inputs unlike the training data, and this share of usual ones.",
-)
+@limit_options
 @output_option("FILE.csv|.parquet", "Write a table instead of printing.")
 @shared(
     text_column="Input column of a table; twice for text pairs.",
@@ -95,11 +78,7 @@ def command(
     order. With '--bad-files skip', unreadable inputs get an error in place of a prediction, and
     the exit status is 0 as long as one input is readable.
     """
-    if output and output.suffix not in _WRITERS:
-        raise UsageError(
-            f"--output must end in .csv or .parquet, got {output}",
-            hint="Change the file name.",
-        )
+    check_output(output)
     import zoo
     from zoo.engine.progress import Console
 
@@ -112,7 +91,7 @@ def command(
     predictions = opened.predict(
         _expand(inputs, opened),
         text_column=text_column,
-        threshold=_threshold(thresholds, opened.classes),
+        threshold=threshold_of(thresholds, opened.classes),
         coverage=coverage,
         reject=reject,
         bad_files=bad_files,
@@ -126,7 +105,7 @@ def command(
     if failed:
         note(f"{failed:,} of {len(rows):,} inputs could not be read and have no prediction")
     if output:
-        _write(output, _table(rows, opened.classes))
+        write_table(output, rows, opened.classes)
     if as_json:
         emit_json(rows)
     elif output:
@@ -134,36 +113,6 @@ def command(
     else:
         for row in rows:
             say(_line(row, top_k))
-
-
-def _threshold(given: Sequence[str], classes: Sequence[str]) -> Threshold:
-    """``--threshold``: one for all classes, some by class, both, or ``fitted``."""
-    general: float | None = None
-    by_class: dict[str, float] = {}
-    if list(given) == ["fitted"]:
-        return "fitted"
-    for text in given:
-        name, equals, number = text.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError as error:
-            raise _not_a_threshold(text) from error
-        if equals:
-            by_class[name] = value
-        elif general is not None:
-            raise _not_a_threshold(text, "a second number for all classes")
-        else:
-            general = value
-    if not by_class:
-        return general
-    return by_class if general is None else {**dict.fromkeys(classes, general), **by_class}
-
-
-def _not_a_threshold(text: str, why: str = "neither a number nor CLASS=NUMBER") -> UsageError:
-    return UsageError(
-        f"--threshold {text} is {why}",
-        hint="For example --threshold 0.3, --threshold cat=0.3, or --threshold fitted alone.",
-    )
 
 
 def _expand(inputs: tuple[str, ...], run: Run) -> list[Any]:
@@ -239,7 +188,11 @@ def _line(row: dict[str, Any], top_k: int | None) -> str:
     if "error" in row:
         predicted = [f"error: {row['error']}"]
     elif "values" in row:
-        predicted = [f"{name} {value:.6g}" for name, value in row["values"].items()]
+        within = row.get("intervals", {})
+        predicted = [
+            f"{name} {value:.6g}{_interval(within.get(name))}"
+            for name, value in row["values"].items()
+        ]
     else:
         ranked = row["probabilities"].items()
         chosen = row.get("labels") if top_k is None else None
@@ -253,94 +206,5 @@ def _line(row: dict[str, Any], top_k: int | None) -> str:
     return "\t".join(map(clean, [*given, *(predicted or ["-"])]))
 
 
-Table = Mapping[str, Sequence[Any]]
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of formulas (OWASP, CSV injection)."""
-
-
-def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
-    """Predictions as columns: the inputs; ``label`` and ``probability``, or ``labels``, and one
-    column per kept class, in the run's order; or one per regression target."""
-    from zoo.runs.predictions import input_columns
-
-    shown = [r["input"] if isinstance(r["input"], str) else tuple(r["input"]) for r in rows]
-    if any(isinstance(each, tuple) for each in shown):  # of pairs, what failed has one name
-        shown = [each if isinstance(each, tuple) else (each, "") for each in shown]
-    columns: dict[str, list[Any]] = {**input_columns(shown)}
-    errors = [row.get("error") for row in rows]
-    if any(errors):
-        columns["error"] = errors
-    if any("unread" in row for row in rows):
-        columns["unread"] = [row.get("unread", []) for row in rows]
-    first = next(row for row in rows if "error" not in row)
-    if "values" in first:
-        values = [row.get("values", {}) for row in rows]
-        return columns | {f"predicted({n})": [v.get(n) for v in values] for n in first["values"]}
-    given = [row.get("probabilities", {}) for row in rows]
-    if "labels" in first:
-        columns["labels"] = [row.get("labels") for row in rows]
-    else:
-        labels = columns["label"] = [row.get("label") for row in rows]
-        columns["probability"] = [
-            by_class.get(x) for by_class, x in zip(given, labels, strict=True)
-        ]
-    for key in ("prediction_set", "rejected"):
-        if key in first:
-            columns[key] = [row.get(key) for row in rows]
-    kept = {name for by_class in given for name in by_class}
-    return columns | {
-        f"p({n})": [by_class.get(n) for by_class in given] for n in classes if n in kept
-    }
-
-
-def _write(path: Path, table: Table) -> None:
-    """Write the table in the format of the file's extension."""
-    try:
-        _WRITERS[path.suffix](path, table)
-    except OSError as error:
-        raise RunError(
-            f"the predictions cannot be written to {path}: {error.strerror or error}",
-            hint="Choose another path with --output FILE.",
-        ) from error
-
-
-def _write_csv(path: Path, table: Table) -> None:
-    import csv
-
-    from zoo.system.files import replacing
-
-    columns = [[_harmless(cell) for cell in cells] for cells in table.values()]
-    with replacing(path) as temporary:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(_harmless, table))
-            writer.writerows(zip(*columns, strict=True))
-
-
-def _harmless(cell: Any) -> Any:
-    """Put an apostrophe before what a spreadsheet would run as a formula; numbers are kept."""
-    text = "|".join(cell) if isinstance(cell, list) else cell
-    if not isinstance(text, str) or not text.startswith(_FORMULA):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text
-
-
-def _write_parquet(path: Path, table: Table) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from zoo.system.files import replacing
-
-    with replacing(path) as temporary, temporary.open("wb") as file:  # a path must be UTF-8
-        pq.write_table(pa.table(dict(table)), file)
-
-
-_WRITERS: dict[str, Callable[[Path, Table], None]] = {
-    ".csv": _write_csv,
-    ".parquet": _write_parquet,
-}
+def _interval(ends: Sequence[float] | None) -> str:
+    return f" [{ends[0]:.6g}, {ends[1]:.6g}]" if ends else ""

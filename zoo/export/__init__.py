@@ -15,6 +15,7 @@ from zoo.contract.extensions import ExporterSpec, imported
 from zoo.contract.network.backbone import Backbone
 from zoo.engine.adapters import merge
 from zoo.errors import RunError
+from zoo.export.calibrated_head import divide_logits
 from zoo.export.capture import in_a_line
 from zoo.export.exporters import find_exporter
 from zoo.export.formats import Runner
@@ -81,6 +82,8 @@ def export_run(
 ) -> Exported:
     """Export a run to a format that does not need zoo, and compare its logits with the run's.
 
+    The logits are divided by the run's temperature, so that probabilities are calibrated.
+
     Args:
         run: A run, or its folder.
         format: ``native``: the library's own weights, with code to load them. ``onnx``.
@@ -99,6 +102,7 @@ def export_run(
     folder = Path(output) if output else Path("exports") / f"{run.name}-{chosen.bare}"
     refuse_existing(folder)
     backbone = loaded(run)
+    divide_logits(backbone, run.temperature)
     if backbone.unpadded:
         raise RunError(
             f"{run.folder} cannot be exported as {chosen.name}: padding changes the outputs of "
@@ -140,7 +144,7 @@ def _written(
     inputs = inputs_of(run, backbone)
     write_format(run, backbone, inputs, chosen, temporary)
     difference, checked = compare(run, backbone, inputs, chosen, temporary)
-    write_preparation(temporary, run, inputs)
+    write_preparation(temporary, run, inputs, divided=True)
     written = [file.name for file in temporary.iterdir()]
     files.write_text(temporary / README, readme(run, inputs, chosen, written, difference))
     names = sorted([*written, README])
@@ -163,9 +167,12 @@ def inputs_of(run: Run, backbone: Backbone) -> ExportInputs:
     return modality.export_inputs(backbone, tokenizer=run.tokenizer, pairs=run.pairs)
 
 
-def write_preparation(folder: Path, run: Run, inputs: ExportInputs) -> None:
-    """Put ``preprocessing.json`` and the tokenizer that it names into ``folder``."""
-    text = json.dumps(preparation(run, inputs), indent=2, ensure_ascii=False)
+def write_preparation(folder: Path, run: Run, inputs: ExportInputs, *, divided: bool) -> None:
+    """Put ``preprocessing.json`` and the tokenizer that it names into ``folder``.
+
+    ``divided`` is whether the network's logits are divided by the temperature.
+    """
+    text = json.dumps(preparation(run, inputs, divided=divided), indent=2, ensure_ascii=False)
     files.write_text(folder / PREPARATION, text + "\n")
     if run.tokenizer is not None and not (folder / TOKENIZER).exists():
         shutil.copyfile(run.folder / TOKENIZER, folder / TOKENIZER)

@@ -11,6 +11,7 @@ from torch import nn
 
 from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError
+from zoo.export.calibrated_head import divide_logits
 from zoo.export.capture import quiet
 from zoo.export.formats import Runner
 from zoo.export.portable import last_part
@@ -36,6 +37,7 @@ def write_peft(run: Run, _: Backbone, __: ExportInputs, folder: Path) -> None:
 
     saved = adapter_of(run.record)
     backbone = run.load()
+    divide_logits(backbone, run.temperature)
     config: Any = getattr(backbone.net, "peft_config", {}).get("default")
     names = load_file(run.folder / "adapter.safetensors").keys() if saved else ()
     changed = [name for name in names if name.startswith("base.")]

@@ -11,7 +11,7 @@ from zoo.runs.run import Run
 PREPARATION = "preprocessing.json"
 
 
-def preparation(run: Run, inputs: ExportInputs) -> dict[str, Any]:
+def preparation(run: Run, inputs: ExportInputs, *, divided: bool) -> dict[str, Any]:
     """Contents of ``preprocessing.json``; docs/export.md explains each key."""
     dtypes = dtypes_of(inputs)
     return {
@@ -23,7 +23,7 @@ def preparation(run: Run, inputs: ExportInputs) -> dict[str, Any]:
             for name, shape in inputs.axes.items()
         },
         **inputs.preparation(),
-        "output": {"shape": ["batch", len(run.classes)], **_meaning(run)},
+        "output": {"shape": ["batch", len(run.classes)], **_meaning(run, divided)},
         "classes": list(run.classes),
     }
 
@@ -33,7 +33,9 @@ def dtypes_of(inputs: ExportInputs) -> dict[str, str]:
     return {name: str(each.dtype).removeprefix("torch.") for name, each in inputs.traced().items()}
 
 
-def _meaning(run: Run) -> dict[str, Any]:
+def _meaning(run: Run, divided: bool) -> dict[str, Any]:
     task = run.task.to_json()
     kept: dict[str, Any] = {key: task[key] for key in ("mean", "std") if key in task}
+    if run.task.has_classes:
+        kept["temperature"] = {"value": run.temperature, "divided": divided}
     return {"task": run.task.name, "meaning": run.task.activation, **kept}

@@ -17,6 +17,7 @@ from zoo.export.native import LOADER, native_flaw, native_source
 from zoo.export.portable import data_name, is_address, without_folders
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import LOCK_FILE, read_run
+from zoo.runs.calibration_file import CALIBRATION
 from zoo.runs.folder import CARD, METRICS
 from zoo.runs.model_card import hub_card
 from zoo.runs.run import Run
@@ -104,6 +105,7 @@ def push_run(
     """Upload a finished run to the Hub, in one commit, with a model card.
 
     Uploaded are the weights, ``run.json`` without paths, requests and inputs, ``metrics.jsonl``,
+    ``calibration.json``,
     the library's files, ``preprocessing.json``, the tokenizer, ``load.py`` if the library can load
     the network by itself, and the card. Predictions, examples and other files are not uploaded.
 
@@ -174,15 +176,16 @@ def _contents(run: Run, name: str) -> dict[str, bytes]:
     texts[CARD] = hub_card(record, name, loader=LOADER.removesuffix(".py") if loader else "")
     contents = {path: text.encode() for path, text in texts.items()}
     contents |= _prepared(run, backbone)
-    if (run.folder / METRICS).is_file():
-        contents[METRICS] = read_small(run.folder / METRICS)
+    for kept in (METRICS, CALIBRATION):
+        if (run.folder / kept).is_file():
+            contents[kept] = read_small(run.folder / kept)
     return dict(sorted(contents.items()))
 
 
 def _prepared(run: Run, backbone: Backbone) -> dict[str, bytes]:
     """``preprocessing.json``, and the run's own tokenizer."""
     with tempfile.TemporaryDirectory() as folder:
-        write_preparation(Path(folder), run, inputs_of(run, backbone))
+        write_preparation(Path(folder), run, inputs_of(run, backbone), divided=False)
         return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 

@@ -41,7 +41,7 @@ def readme(
 
 `outputs` is (batch, {len(run.classes)}): {run.task.wording.output_in_words} in the order of `classes` in
 `{PREPARATION}`, which describes step by step how {inputs.what} is prepared.
-{meaning(run.record)}
+{meaning(run.record)}{_divided(run)}
 License of the weights that training started from: {license_of(run.record)}.
 {_library(files)}"""
 
@@ -50,6 +50,16 @@ def _checked(exporter: ExporterSpec, difference: float | None) -> str:
     if difference is None:
         return f"Its outputs were not compared with the run's: {exporter.not_compared}."
     return f"On random inputs its outputs differ from the run's by at most {difference:.1e}."
+
+
+def _divided(run: Run) -> str:
+    """What the temperature has done."""
+    if run.temperature == 1:
+        return ""
+    return (
+        f"\nProbabilities are calibrated: the logits are divided by {run.temperature:.4g}, the "
+        "temperature that fits the run's validation samples.\n"
+    )
 
 
 def _library(files: list[str]) -> str:

@@ -35,17 +35,17 @@ def calibrated(
     seed: int = 0,
     whole: bool = True,
 ) -> FittedCalibration | None:
-    """What ``calibration.json`` holds; ``None`` for regression, too few samples, or NaN.
+    """What ``calibration.json`` holds; ``None`` for too few samples, or NaN.
 
     The errors with the temperature are measured on samples that it was not fitted on: each half of
     them with the temperature of the other. The temperature itself is that of all samples, or 1 if
-    it does not lower the loss on the other half.
+    it does not lower the loss on the other half, and for regression.
 
     Args:
         task: The run's.
-        logits: ``(N, classes)`` of the held-out samples, on the CPU.
+        logits: ``(N, outputs)`` of the held-out samples, on the CPU.
         labels: Their labels.
-        classes: Class names.
+        classes: Class names, or target columns.
         groups: ``(N,)``, the group of each sample, if groups are known: none is in both halves.
         seed: Of the halves.
         whole: Whether the network returned these logits. Logarithms of probabilities, as of folds,
@@ -53,44 +53,56 @@ def calibrated(
     """
     logits = logits.double()
     units = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    if not task.has_classes or len(np.unique(units)) < LEAST or not logits.isfinite().all():
+    if len(np.unique(units)) < LEAST or not logits.isfinite().all():
         return None
+    crossed, temperature = logits, 1.0
+    before = after = task.mean_loss(logits, labels)
+    if task.has_classes:
+        tried = _by_halves(task, logits, labels, _halves(units, seed))
+        if (loss := task.mean_loss(tried, labels)) < before:
+            crossed, after = tried, loss
+            temperature = fit_temperature(task, logits, labels)
     outputs = task.decode(logits)
-    halves = _halves(units, seed)
-    fitted = [fit_temperature(task, logits[half], labels[half]) for half in halves]
-    crossed = logits.clone()
-    for half, temperature in zip(halves, reversed(fitted), strict=True):
-        crossed[half] /= temperature
-    before, after = task.mean_loss(logits, labels), task.mean_loss(crossed, labels)
-    helps = after < before
-    limits = task.best_thresholds(outputs, labels)
+    limits = task.best_thresholds(task.decode(logits / temperature), labels)
     conformity, energies = task.conformity(outputs, labels), task.energies(logits)
-    error = _error(task, outputs, labels)
     return FittedCalibration(
         samples=len(labels),
-        temperature=fit_temperature(task, logits, labels) if helps else 1.0,
-        error_before=error,
-        error_after=_error(task, task.decode(crossed), labels) if helps else error,
+        temperature=temperature,
+        error_before=_error(task, outputs, labels),
+        error_after=_error(task, task.decode(crossed), labels),
         loss_before=before,
-        loss_after=after if helps else before,
+        loss_after=after,
         thresholds=None if limits is None else dict(zip(classes, limits.tolist(), strict=True)),
-        conformal=None if conformity is None else Scores.of(conformity),
+        conformal=() if conformity is None else tuple(map(Scores.of, conformity.T)),
         energy=None if energies is None or not whole else Scores.of(energies),
     )
+
+
+def _by_halves(
+    task: Task, logits: Tensor, labels: LabelArray, halves: tuple[Tensor, Tensor]
+) -> Tensor:
+    """The logits of each half, divided by the temperature of the other."""
+    crossed = logits.clone()
+    for half, other in (halves, halves[::-1]):
+        crossed[half] /= fit_temperature(task, logits[other], labels[other])
+    return crossed
 
 
 def fit_temperature(task: Task, logits: Tensor, labels: LabelArray) -> float:
     """The number from 0.05 to 20 that the logits are divided by for the lowest loss.
 
-    Guo et al. 2017, arXiv:1706.04599. The loss is convex in the inverse, so it has one minimum.
+    Guo et al. 2017, arXiv:1706.04599. The loss is convex in the inverse, so it has one minimum. As
+    in Platt scaling, labels are smoothed: by as much as one more sample with a random label would.
+    Without it, samples that are all right would want probabilities of 1.
     """
     from scipy.optimize import minimize_scalar
 
     if len(labels) > _MOST:
         chosen = np.linspace(0, len(labels) - 1, _MOST).astype(np.int64)
         logits, labels = logits[chosen], labels[chosen]
+    doubt = 1 / (len(labels) + 1)
     found = minimize_scalar(
-        lambda log: task.mean_loss(logits / math.exp(log), labels),
+        lambda log: task.mean_loss(logits / math.exp(log), labels, smoothing=doubt),
         bounds=_RANGE,
         method="bounded",
         options={"xatol": _TOLERANCE},

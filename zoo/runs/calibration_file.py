@@ -71,9 +71,11 @@ class FittedCalibration:
         error_after: With the temperature: each half of the samples with that of the other half.
         loss_before: The mean of the task's usual loss.
         loss_after: With the temperature, by halves as well.
-        thresholds: By class, the probability with the highest F1; ``None`` for other tasks.
-        conformal: Scores of the true class, one minus its probability before the temperature, so
-            that the samples are used once; ``None`` for tasks without prediction sets.
+        thresholds: By class, the probability with the highest F1, after the temperature; ``None``
+            for other tasks.
+        conformal: Of the true class, one minus its probability before the temperature, so that the
+            samples are used once; or of each regression target, the absolute error. Empty for other
+            tasks.
         energy: Scores of the logits (Liu et al. 2020, arXiv:2010.03759); ``None`` if they have none.
     """
 
@@ -84,7 +86,7 @@ class FittedCalibration:
     loss_before: float | None
     loss_after: float | None
     thresholds: Mapping[str, float] | None
-    conformal: Scores | None
+    conformal: tuple[Scores, ...]
     energy: Scores | None
 
     def summary(self) -> dict[str, Any]:
@@ -110,9 +112,9 @@ class FittedCalibration:
         if not (math.isfinite(data["temperature"]) and data["temperature"] > 0):
             raise ValueError(f"its temperature is {data['temperature']}")
         given = {key: value for key, value in data.items() if key in _KINDS and key != "format"}
-        return cls(
-            **{**given, **{key: _scores(given[key], key) for key in ("conformal", "energy")}}
-        )
+        conformal = tuple(_scores(each, "conformal") for each in given["conformal"])
+        energy = given["energy"] and _scores(given["energy"], "energy")
+        return cls(**{**given, "conformal": conformal, "energy": energy})
 
 
 _SUMMARY = (
@@ -124,7 +126,8 @@ _KINDS = {
     "samples": (int,),
     "temperature": _NUMBER,
     **dict.fromkeys(_SUMMARY[2:], (*_NUMBER, NONE)),
-    **dict.fromkeys(("thresholds", "conformal", "energy"), (dict, NONE)),
+    **dict.fromkeys(("thresholds", "energy"), (dict, NONE)),
+    "conformal": (list,),
 }
 
 
@@ -132,15 +135,22 @@ def _numbers(values: Any) -> bool:
     return all(type(value) in _NUMBER and math.isfinite(value) for value in values)
 
 
-def _scores(data: Any, key: str) -> Scores | None:
-    if data is None:
-        return None
+def _scores(data: Any, key: str) -> Scores:
     flaw = shape_flaw(data, {"samples": (int,), "values": (list,)})
     if flaw or not _numbers(data["values"]) or len(data["values"]) > max(data["samples"], 0):
         raise ValueError(f"its {key} scores are not valid")
     if not data["values"]:
         raise ValueError(f"its {key} scores are empty")
     return Scores(data["samples"], tuple(map(float, data["values"])))
+
+
+def calibration_in_words(summary: Mapping[str, Any] | None) -> str:
+    """The temperature and what it does to the calibration error; empty if it is 1."""
+    if not summary or summary["temperature"] == 1:
+        return ""
+    before, after = summary["error_before"], summary["error_after"]
+    errors = f": calibration error {before:.3f} before, {after:.3f} after" if before else ""
+    return f"probabilities are calibrated by a temperature of {summary['temperature']:.3g}{errors}"
 
 
 def write_calibration(path: Path, found: FittedCalibration) -> None:

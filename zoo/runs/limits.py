@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import UsageError, closest
@@ -29,37 +27,32 @@ class PredictionLimits:
 
     Attributes:
         threshold: Probability from which a label is predicted, or by class; multi-label only.
-        member: Probability from which a class is in the prediction set; ``None`` without sets.
+        conformal: Largest scores within a prediction set or interval; ``None`` without them.
         energy: Energy above which an input is rejected; ``None`` without refusal.
     """
 
-    threshold: float | Mapping[str, float]
-    member: float | None
-    energy: float | None
+    threshold: float | Mapping[str, float] = THRESHOLD
+    conformal: tuple[float, ...] | None = None
+    energy: float | None = None
 
     def applied(
         self,
         predictions: Sequence[AnyPrediction],
         task: Task,
-        outputs: NDArray[np.float64],
         logits: Tensor,
         classes: Sequence[str],
     ) -> list[AnyPrediction]:
-        """The predictions with their sets, and whether they are rejected.
+        """The predictions with their sets or intervals, and whether they are rejected.
 
         Args:
             predictions: One per input.
             task: The run's.
-            outputs: Their probabilities, ``(N, classes)``.
-            logits: Their logits, on the CPU.
-            classes: Class names.
+            logits: Their logits, before the temperature, on the CPU.
+            classes: Class names, or target columns.
         """
         added: list[dict[str, Any]] = [{} for _ in predictions]
-        if self.member is not None:
-            for place, row in zip(added, outputs, strict=True):
-                order = np.argsort(-row, kind="stable")
-                members = tuple(classes[i] for i in order if row[i] >= self.member)
-                place["prediction_set"] = members
+        if self.conformal is not None:
+            added = task.promised(task.decode(logits), self.conformal, classes)
         if self.energy is not None:
             energies = task.energies(logits)
             assert energies is not None
@@ -77,36 +70,50 @@ def limits_of(
     Args:
         run: The run.
         threshold: See :data:`Threshold`.
-        coverage: Probability, in (0, 1), that a prediction set holds the true class.
+        coverage: Probability, in (0, 1), that a prediction set holds the true class, or an interval
+            the true value of a target.
         reject: Share, in (0, 1), of inputs like the validation samples that is rejected.
 
     Raises:
         UsageError: A value is out of range, a class is unknown, the task does not have this, or the
             run has no calibration or too few samples for it.
     """
-    limit = energy = None
+    conformal = energy = None
     if coverage is not None:
-        score = _quantile(run, "--coverage", coverage, coverage)
-        limit = 1 - score - 1e-12  # a sum of floats may be off by that
+        _check_share("--coverage", coverage)
+        scores = _calibration(run, "--coverage").conformal
+        conformal = tuple(_quantile(run, "--coverage", coverage, coverage, each) for each in scores)
+        if not conformal:
+            raise UsageError(
+                f"--coverage does not apply to {run.folder}, which is {run.task.name}: sets of labels "
+                "have no promised coverage",
+                hint="Leave --coverage out; --threshold decides on each label.",
+            )
     if reject is not None:
-        energy = _quantile(run, "--reject", reject, 1 - reject)
-    return PredictionLimits(_threshold(run, threshold), limit, energy)
+        _check_share("--reject", reject)
+        found = _calibration(run, "--reject").energy
+        if found is None:
+            raise UsageError(
+                f"--reject does not apply to {run.folder}, which is {_kind(run)}",
+                hint="Leave --reject out.",
+            )
+        energy = _quantile(run, "--reject", reject, 1 - reject, found)
+    return PredictionLimits(_threshold(run, threshold), conformal, energy)
 
 
-def _quantile(run: OpenedRun, option: str, given: float, share: float) -> float:
+def _kind(run: OpenedRun) -> str:
+    return "a run with --folds" if run.record["results"].get("folds") else run.task.name
+
+
+def _check_share(option: str, given: float) -> None:
     if not 0 < given < 1:
         raise UsageError(
             f"{option} must be between 0 and 1, got {given:g}",
             hint="For example --coverage 0.9, or --reject 0.05.",
         )
-    found = _calibration(run, option)
-    scores: Scores | None = {"--coverage": found.conformal, "--reject": found.energy}[option]
-    if scores is None:
-        folds = run.record["results"].get("folds")
-        why = "a run with --folds" if option == "--reject" and folds else run.task.name
-        raise UsageError(
-            f"{option} does not apply to {run.folder}, which is {why}", hint=f"Leave {option} out."
-        )
+
+
+def _quantile(run: OpenedRun, option: str, given: float, share: float, scores: Scores) -> float:
     value = scores.quantile(share)
     if value is None:
         raise UsageError(
@@ -121,7 +128,7 @@ def _calibration(run: OpenedRun, option: str) -> FittedCalibration:
     if run.calibration is None:
         raise UsageError(
             f"{option} needs {CALIBRATION}, which {run.folder} does not have",
-            hint="Runs for classification with at least 20 validation samples have it.",
+            hint="Runs with at least 20 validation samples have it.",
         )
     return run.calibration
 

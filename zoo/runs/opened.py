@@ -309,6 +309,11 @@ class OpenedRun:
         """
         return read_calibration(self.folder / CALIBRATION, self.classes)
 
+    @property
+    def temperature(self) -> float:
+        """The number that logits are divided by for calibrated probabilities; 1 if it is unknown."""
+        return self.calibration.temperature if self.calibration else 1.0
+
     def epochs(self) -> Sequence[Mapping[str, Any]]:
         """The lines of ``metrics.jsonl``, one per epoch."""
         return self._finished.history if self._finished else read_history(self.folder / METRICS)

@@ -60,11 +60,11 @@ def predict(
 ) -> PredictionList:
     """The predictions of ``run`` for samples of :func:`open_new`, in their order."""
     logits, found = run.logits(samples, device=device, workers=workers, reporter=reporter)
-    outputs = run.task.decode(logits)
+    outputs = run.task.decode(logits / run.temperature)
     predictions = predictions_of(
         run.task, samples, outputs, run.classes, threshold=limits.threshold, unread=found.names
     )
-    predictions = limits.applied(predictions, run.task, outputs, logits, run.classes)
+    predictions = limits.applied(predictions, run.task, logits, run.classes)
     return PredictionList(predictions, run.classes)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from zoo.data.samples import Samples
@@ -16,10 +17,13 @@ from zoo.engine.forward import Forward
 from zoo.modalities import modality_of
 from zoo.modalities.preparing import PreparedInput as PreparedInput
 from zoo.modalities.preparing import Preparer
+from zoo.runs.limits import PredictionLimits, Threshold
 from zoo.runs.predictions import predictions_of
-from zoo.tasks.metrics import THRESHOLD
 from zoo.tasks.predictions import AnyPrediction
 from zoo.tasks.task import Task
+
+LimitsOf: TypeAlias = Callable[[Threshold, float | None, float | None], PredictionLimits]
+"""From threshold, coverage and the share to reject."""
 
 
 class Predictor:
@@ -33,6 +37,8 @@ class Predictor:
         preparer: Prepares its inputs.
         task: What the outputs mean.
         classes: Names of classes or regression targets.
+        temperature: The number that logits are divided by for calibrated probabilities.
+        limits: From what is asked of predictions to :class:`PredictionLimits`.
         using: A context in which the backbone is ready; for adapters that share one.
     """
 
@@ -43,30 +49,58 @@ class Predictor:
         preparer: Preparer,
         task: Task,
         classes: Sequence[str],
+        temperature: float = 1.0,
+        limits: LimitsOf,
         using: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._using = using
+        self._using, self._temperature, self._limits = using, temperature, limits
         self._forward, self._task, self._classes = forward, task, classes
         self._preparer = preparer
 
-    def predict(self, inputs: Any, *, threshold: float | None = None) -> list[AnyPrediction]:
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        threshold: Threshold = None,
+        coverage: float | None = None,
+        reject: float | None = None,
+    ) -> list[AnyPrediction]:
         """Predict one input or a list of them, in one forward pass.
 
         Args:
             inputs: As for :meth:`prepare`.
-            threshold: As for :meth:`answer`.
+            threshold: As for :meth:`limits`.
+            coverage: As for :meth:`limits`.
+            reject: As for :meth:`limits`.
 
         Raises:
-            ZooError: As for :meth:`prepare`.
+            ZooError: As for :meth:`prepare` and :meth:`limits`.
         """
+        limits = self.limits(threshold=threshold, coverage=coverage, reject=reject)
         given = inputs if isinstance(inputs, list) else [inputs]
         prepared = [self.prepare(raw, _name_of(raw)) for raw in given]
         if not prepared:
             return []
         return [
-            self.answer(each, row, threshold=threshold)
+            self.answer(each, row, limits=limits)
             for each, row in zip(prepared, self.outputs(prepared), strict=True)
         ]
+
+    def limits(
+        self,
+        *,
+        threshold: Threshold = None,
+        coverage: float | None = None,
+        reject: float | None = None,
+    ) -> PredictionLimits:
+        """What is asked of predictions, for :meth:`answer`; arguments as of :meth:`zoo.Run.predict`.
+
+        To be called before :meth:`outputs`.
+
+        Raises:
+            UsageError: A value is out of range, or does not apply to the run.
+        """
+        return self._limits(threshold, coverage, reject)
 
     def prepare(self, raw: Raw, name: str = "the input") -> PreparedInput:
         """Prepare one input for :meth:`outputs`.
@@ -83,45 +117,45 @@ class Predictor:
         return self._preparer.prepare(raw, name)
 
     def outputs(self, prepared: Sequence[PreparedInput]) -> NDArray[np.float64]:
-        """Predict several inputs in one forward pass: ``(len(prepared), classes)``.
+        """The network's outputs for several inputs, in one forward pass: a row for each.
 
         Args:
             prepared: At least one, all of them from :meth:`prepare`.
 
         Returns:
-            Probabilities, or values in the user's units.
+            Rows for :meth:`answer`.
         """
         batch = self._preparer.batch(prepared)
         with self._using():
             logits = self._forward.logits(batch).cpu()
-        return self._task.decode(logits)
+        return np.asarray(logits.double().numpy())
 
     def answer(
         self,
         prepared: PreparedInput,
         outputs: NDArray[np.float64],
         *,
-        threshold: float | None = None,
+        limits: PredictionLimits | None = None,
     ) -> AnyPrediction:
-        """A prediction from one row of :meth:`outputs`, ``(classes,)``.
+        """A prediction from one row of :meth:`outputs`.
 
         Args:
             prepared: The input.
             outputs: Its row.
-            threshold: Probability from which a label is predicted, 0.5 by default; multi-label
-                only.
+            limits: From :meth:`limits`; by default a threshold of 0.5 for multi-label.
         """
         given = Listed((prepared.raw,), (prepared.name,))
         samples = Samples(modality_of(self._forward.backbone.spec), given)
-        threshold = THRESHOLD if threshold is None else threshold
-        (prediction,) = predictions_of(
+        limits, logits = limits or PredictionLimits(), torch.from_numpy(outputs[None])
+        predictions = predictions_of(
             self._task,
             samples,
-            outputs[None],
+            self._task.decode(logits / self._temperature),
             self._classes,
-            threshold=threshold,
+            threshold=limits.threshold,
             unread=[prepared.unread],
         )
+        (prediction,) = limits.applied(predictions, self._task, logits, self._classes)
         return prediction
 
     def warm_up(self) -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ class Run(ShownRun):
     ) -> PredictionList:
         """Predict classes with probabilities, or regression targets, in the order of the inputs.
 
+        Probabilities are calibrated: logits are divided by the temperature in ``calibration.json``.
+
         The result is a list, with ``to_pandas()``.
 
         Args:
@@ -82,8 +85,9 @@ class Run(ShownRun):
             text_column: Input column of a table, or the two of pairs; by default as in training.
             threshold: Probability from which a label is predicted, 0.5 by default; by class; or
                 ``fitted``, those with the highest F1 on the validation samples. Multi-label only.
-            coverage: Adds prediction sets: the true class of a new input is in its set with at
-                least this probability. Single-label only.
+            coverage: Adds prediction sets, for regression intervals: the true class of a new input
+                is in its set, the true value of a target in its interval, with at least this
+                probability. Not for multi-label.
             reject: Marks inputs unlike the training data as rejected: above this quantile of the
                 energy of the validation samples, so that about this share of usual inputs is.
             bad_files: ``error`` stops at an unreadable input; ``skip`` puts a ``NoPrediction``
@@ -141,6 +145,8 @@ class Run(ShownRun):
             ),
             task=self.task,
             classes=self.classes,
+            temperature=self.temperature,
+            limits=partial(limits_of, self),
         )
 
     def evaluate(

@@ -158,9 +158,9 @@ class MultiLabel(SelectingTask):
         """The mean over the classes of binary cross-entropy; targets ``(B, C)`` in [0, 1]."""
         return options.loss(self, lambda: positive_weights(labels))
 
-    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
+    def mean_loss(self, logits: Tensor, labels: LabelArray, *, smoothing: float = 0.0) -> float:
         """The mean binary cross-entropy."""
-        truth = torch.from_numpy(labels).double()
+        truth = torch.from_numpy(labels).double() * (1 - smoothing) + smoothing / 2
         return float(functional.binary_cross_entropy_with_logits(logits.double(), truth))
 
     def decided(self, outputs: NDArray[np.float64]) -> NDArray[Any]:

@@ -43,16 +43,21 @@ class NumberPrediction:
         values: Predicted value by target column, in the units of the training data.
         unread: Parts of the input that the network did not see: ``end`` of a text; for images see
             :mod:`zoo.modalities.image.not_seen`.
+        intervals: By target column, the lowest and highest value that a coverage was promised for;
+            ``None`` if none was asked for.
     """
 
     input: Shown
     values: Mapping[str, float]
     unread: tuple[str, ...] = ()
+    intervals: Mapping[str, tuple[float, float]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
         shown = {"input": listed(self.input), "values": dict(self.values)}
-        return {**shown, **unread_json(self.unread)}
+        within = {name: list(ends) for name, ends in (self.intervals or {}).items()}
+        more = {} if self.intervals is None else {"intervals": within}
+        return {**shown, **more, **unread_json(self.unread)}
 
 
 def _standardised(labels: LabelArray) -> NDArray[np.float64]:
@@ -178,8 +183,9 @@ class Regression(SelectingTask):
         del labels
         return options.loss(self, lambda: None)
 
-    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
+    def mean_loss(self, logits: Tensor, labels: LabelArray, *, smoothing: float = 0.0) -> float:
         """The mean squared error of standardised values."""
+        del smoothing
         wanted = self.targets(torch.from_numpy(labels).double())
         return float(functional.mse_loss(logits.double(), wanted.double()))
 
@@ -201,6 +207,21 @@ class Regression(SelectingTask):
         remarks: list[str] = []
         metrics = self.compute_metrics(logits, labels, classes, remarks)
         return Evaluation(metrics, rows, len(labels), notes=tuple(remarks))
+
+    # -- calibration -----------------------------------------------------------------------------
+
+    def conformity(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[np.float64]:
+        """The absolute error of each target."""
+        return np.asarray(np.abs(outputs - labels))
+
+    def promised(
+        self, outputs: NDArray[np.float64], limits: Sequence[float], classes: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """An interval for each target, of the same width for all samples."""
+        ends = np.stack([outputs - np.array(limits), outputs + np.array(limits)], axis=2)
+        return [
+            {"intervals": dict(zip(classes, map(tuple, row), strict=True))} for row in ends.tolist()
+        ]
 
     # -- predictions -----------------------------------------------------------------------------
 

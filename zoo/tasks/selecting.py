@@ -67,8 +67,8 @@ class SelectingTask(ABC):
         """Predictions as metrics get them; see :class:`zoo.MetricInput`."""
 
     @abstractmethod
-    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
-        """The mean of its usual loss, without options."""
+    def mean_loss(self, logits: Tensor, labels: LabelArray, *, smoothing: float = 0.0) -> float:
+        """The mean of its usual loss."""
 
     def best_thresholds(
         self, outputs: NDArray[np.float64], labels: LabelArray
@@ -83,6 +83,13 @@ class SelectingTask(ABC):
         """None: a task without prediction sets."""
         del outputs, labels
         return None
+
+    def promised(
+        self, outputs: NDArray[np.float64], limits: Sequence[float], classes: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Nothing: a task without prediction sets."""
+        del limits, classes
+        return [{} for _ in outputs]
 
     def energies(self, logits: Tensor) -> NDArray[np.float64] | None:
         """None: a task without energies."""

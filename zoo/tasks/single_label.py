@@ -147,9 +147,10 @@ class SingleLabel(SelectingTask):
         """Cross-entropy; targets ``(B,)`` int64, or shares ``(B, C)`` of mixed samples."""
         return options.loss(self, lambda: balanced_weights(labels, options.outputs))
 
-    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
+    def mean_loss(self, logits: Tensor, labels: LabelArray, *, smoothing: float = 0.0) -> float:
         """The mean cross-entropy in nats."""
-        return float(functional.cross_entropy(logits.double(), torch.from_numpy(labels)))
+        truth = torch.from_numpy(labels)
+        return float(functional.cross_entropy(logits.double(), truth, label_smoothing=smoothing))
 
     def decided(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
         """The class with the largest output, ``(N,)``."""
@@ -178,7 +179,18 @@ class SingleLabel(SelectingTask):
 
     def conformity(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[np.float64]:
         """One minus the probability of the true class (LAC, Sadinle et al. 2019)."""
-        return np.asarray(1 - outputs[np.arange(len(labels)), labels])
+        return np.asarray(1 - outputs[np.arange(len(labels)), labels])[:, None]
+
+    def promised(
+        self, outputs: NDArray[np.float64], limits: Sequence[float], classes: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """The classes that are likely enough, the likeliest first."""
+        least = 1 - limits[0] - 1e-12  # a sum of floats may be off by that
+        order = np.argsort(-outputs, axis=1, kind="stable")
+        return [
+            {"prediction_set": tuple(classes[i] for i in places if row[i] >= least)}
+            for row, places in zip(outputs, order, strict=True)
+        ]
 
     def energies(self, logits: Tensor) -> NDArray[np.float64]:
         """Minus the log of the sum of the exponentials."""

@@ -145,8 +145,8 @@ class Task(LabelKind, Protocol):
     ) -> float:
         """The selection metric alone; NaN if it is undefined."""
 
-    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
-        """The mean of its usual loss, without options."""
+    def mean_loss(self, logits: Tensor, labels: LabelArray, *, smoothing: float = 0.0) -> float:
+        """The mean of its usual loss, with label smoothing where there are classes."""
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The sort key of epochs, from :meth:`compute_metrics`: higher is better."""
@@ -170,9 +170,20 @@ class Task(LabelKind, Protocol):
     def conformity(
         self, outputs: NDArray[np.float64], labels: LabelArray
     ) -> NDArray[np.float64] | None:
-        """One minus the probability of the true class, ``(N,)``; ``None`` without prediction sets.
+        """How far each sample is from its label, ``(N, scores)``; ``None`` without prediction sets.
 
-        The predictions of a task with these scores are dataclasses with a field ``prediction_set``.
+        One minus the probability of the true class, or the absolute error of each target.
+        """
+
+    def promised(
+        self, outputs: NDArray[np.float64], limits: Sequence[float], classes: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """By sample, the fields of its prediction that hold what is within the limits.
+
+        Args:
+            outputs: ``(N, outputs)``, before the temperature.
+            limits: The largest of each score of :meth:`conformity`.
+            classes: Class names or target columns.
         """
 
     def energies(self, logits: Tensor) -> NDArray[np.float64] | None:
