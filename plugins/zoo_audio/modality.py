@@ -12,6 +12,7 @@ import numpy as np
 import zoo
 from zoo_audio import demo, reading
 from zoo_audio.inputs import HOP, SHORTEST, AudioInput
+from zoo_audio.outline import outline
 from zoo_audio.reading import Recording
 
 if TYPE_CHECKING:
@@ -183,8 +184,9 @@ AUDIO = zoo.FileModality(
     objects="arrays with their rate: (array, 16000)",
     columns=("audio", "recording", "sound", "path", "audio_path", "file", "file_name", "filename"),
     digest=reading.digest,
+    outline=outline,
     measure=measure,
-    libraries=("soundfile",),
+    libraries=("soundfile", "scipy"),
     fit=fit,
     facts=facts,
     image=image,

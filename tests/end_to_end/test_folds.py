@@ -124,7 +124,7 @@ class StopsAt(Quiet):
 def rows(path: Path, count: int = 40) -> Path:
     draw = np.random.default_rng(1)
     lines = [
-        f"{'good' if i % 2 else 'poor'} film {draw.integers(9)},{i % 2},{i % 4}"
+        f"{'good' if i % 2 else 'poor'} film {draw.integers(9)} of {i},{i % 2},{i % 4}"
         for i in range(count)
     ]
     path.write_text("\n".join(["text,label,four", *lines]) + "\n")
@@ -134,7 +134,7 @@ def rows(path: Path, count: int = 40) -> Path:
 @pytest.mark.parametrize("title", ["fold 2 of 3", "training on all samples"])
 def test_a_stopped_cross_validation_goes_on_at_its_fold(tmp_path: Path, title: str) -> None:
     data = rows(tmp_path / "r.csv")
-    options: dict[str, Any] = {"epochs": 2, "folds": 3, "report": False}
+    options: dict[str, Any] = {"epochs": 2, "lr": 0.01, "folds": 3, "report": False}
     whole = zoo.finetune("lstm", data, output=tmp_path / "whole", reporter=Quiet(), **options)
     stops = StopsAt(title)
     if title.startswith("training"):

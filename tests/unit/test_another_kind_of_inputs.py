@@ -15,6 +15,7 @@ from tests.opened import demo_data, open_data, open_rows, open_subsample
 from zoo.data.examined import Examined, Keeps
 from zoo.data.inputs import one, open_inputs
 from zoo.data.kind import DemoData, InputKind, ReadContext
+from zoo.data.matches import Matches, equal_hashes, sets_of_equal_hashes
 from zoo.data.sequences import Inputs, Listed, Paths
 from zoo.data.table import Table
 from zoo.errors import BadFilesError, DataError
@@ -59,8 +60,11 @@ class Tones:
         pitches = np.array([int(own) if own.isdigit() else 0 for own in given], dtype=np.uint64)
         return Examined(given, pitches, hashes=pitches[:, None] // 10, reasons=reasons)
 
-    def near_duplicates(self, train: Any, held: Any) -> tuple[Any, Any]:
-        return np.isin(train[:, 0], held[:, 0]), np.isin(held[:, 0], train[:, 0])
+    def near_matches(self, train: Any, held: Any) -> Matches:
+        return equal_hashes(train, held)
+
+    def near_sets(self, hashes: Any) -> Any:
+        return sets_of_equal_hashes(hashes)
 
     def in_memory(self, given: object) -> bool:
         return isinstance(given, float)

@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 
 from tests.opened import open_data
+from zoo.data.folds import held_out, merged
 from zoo.data.group_source import GroupSource
 from zoo.data.groups import group_split, parts_of
+from zoo.data.samples import Splits
 from zoo.errors import BadFilesError, DataError, UsageError
 from zoo.modalities import IMAGE, TEXT
+from zoo.tasks import tasks_for
 from zoo.training.summary import leakage_in_words
 
 
@@ -72,7 +75,7 @@ def test_the_share_is_kept_and_a_class_of_one_group_stays_in_training(share: flo
 
 def test_parts_without_strata_are_of_one_size() -> None:
     groups = np.array([f"g{i // 4}" for i in range(40)])
-    parts = parts_of(None, groups, 5, 0)
+    parts = parts_of(None, groups, 5, 0, len(groups))
     assert [len(set(groups[part])) for part in parts] == [2] * 5
     assert sorted(np.concatenate(parts)) == list(range(40))
 
@@ -85,7 +88,7 @@ def test_given_splits_that_share_groups_are_reported(tmp_path: Path) -> None:
     assert splits.shared_groups == ("p1", "p4")
     words = leakage_in_words(splits)
     assert words == (
-        "2 groups are in training and in validation or test (p1, …); metrics will look too good: "
+        "2 groups are in training and in validation or test (p1, p4); metrics will look too good: "
         "use --dedupe to train without them"
     )
     fewer = open_data(tmp_path, kind=TEXT, groups=BY_PATIENT, dedupe=True)
@@ -149,3 +152,47 @@ def test_a_folder_has_no_column(tmp_path: Path) -> None:
     images(data, {"1.png": "dog", "2.png": "dog"})
     with pytest.raises(UsageError, match=r"patient.* is for tables"):
         open_data(data, kind=IMAGE, groups=BY_PATIENT)
+
+
+def folds_with(splits: Splits, task: Any, count: int) -> list[set[int]]:
+    whole = merged(splits, task, count)
+    return [set(part.tolist()) for part in held_out(whole, task, count=count, seed=0)]
+
+
+def test_duplicates_and_near_duplicates_are_in_one_fold(tmp_path: Path) -> None:
+    texts = [f"film number {i}" for i in range(24)]
+    texts[20:] = ["Film  NUMBER 0", "film, number 1!", "film: number (1)", "film number 2."]
+    rows = [f'"{text}",{i % 2}' for i, text in enumerate(texts)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    splits = open_data(tmp_path / "data.csv", kind=TEXT, need="folds")
+    assert splits.near == ()  # nothing is held out for good
+    task = next(each for each in tasks_for("auto") if each.name == splits.task)
+    whole = merged(splits, task, 4)
+    assert whole.notes[-1] == (
+        "7 texts are duplicates or near-duplicates, in 3 sets: the texts of a set are in one fold"
+    )
+    parts = folds_with(splits, task, 4)
+    assert sorted(i for part in parts for i in part) == list(range(24))
+    for together in ({0, 20}, {1, 21, 22}, {2, 23}):
+        assert any(together <= part for part in parts)
+    assert max(map(len, parts)) <= 8
+
+
+def test_a_set_larger_than_a_fold_is_divided_and_that_is_said(tmp_path: Path) -> None:
+    texts = ["the same"] * 12 + [f"film number {i}" for i in range(12)]
+    rows = [f'"{text}",{i % 2}' for i, text in enumerate(texts)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    splits = open_data(tmp_path / "data.csv", kind=TEXT, need="folds")
+    task = next(each for each in tasks_for("auto") if each.name == splits.task)
+    whole = merged(splits, task, 3)
+    assert "12 texts that are all alike are more than a fold has" in whole.notes[-1]
+    assert {len(part) for part in folds_with(splits, task, 3)} == {8}
+
+
+def test_a_group_and_its_duplicates_elsewhere_are_in_one_fold(tmp_path: Path) -> None:
+    rows = [f"film number {i},{i % 2},g{i // 2}" for i in range(24)]
+    rows[-1] = "film number 0!,1,g11"
+    (tmp_path / "data.csv").write_text("\n".join(["text,label,patient", *rows]) + "\n")
+    splits = open_data(tmp_path / "data.csv", kind=TEXT, need="folds", groups=BY_PATIENT)
+    task = next(each for each in tasks_for("auto") if each.name == splits.task)
+    assert any({0, 1, 22, 23} <= part for part in folds_with(splits, task, 4))

@@ -77,7 +77,7 @@ def test_splits_leaks_and_paths_in_a_mapping(tmp_path: Path) -> None:
     listed = [(str(tmp_path / f"{i}.png"), label) for i, (_, label) in enumerate(IMAGES)]
     splits = open_data({"train": listed[:14], "validation": listed[12:]}, kind=IMAGE)
     assert (len(splits.train), len(splits.val or ())) == (14, 8)
-    assert splits.shared == (listed[12][0], listed[13][0])
+    assert [pair.held_out for pair in splits.shared] == [listed[12][0], listed[13][0]]
     FRAME.to_csv(tmp_path / "train.csv", index=False)
     mixed = open_data({"train": tmp_path / "train.csv", "val": FRAME[:4]}, kind=TEXT)
     assert len(mixed.shared) == 4

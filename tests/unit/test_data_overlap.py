@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.opened import open_data
 from zoo.errors import DataError
 from zoo.modalities import IMAGE, TEXT
-from zoo.modalities.image.perceptual_hash import NEAR, alike, hashes_of
+from zoo.modalities.perceptual_hash import NEAR, hashes_of, near_matches
 from zoo.modalities.text.contents import text_contents
 from zoo.training.summary import leakage_in_words
 
@@ -33,7 +33,7 @@ ROWS = ["a fine film\t1", "a poor film\t0", "so so\t0", "great\t1"]
 def test_texts_are_the_same_whatever_their_case_and_blanks(tmp_path: Path) -> None:
     data = write(tmp_path, ROWS, ["quite other\t0", "A  Fine film \t1"])
     splits = open_data(data, kind=TEXT)
-    assert [name.rpartition(" ")[2] for name in splits.shared] == ["2"]
+    assert [pair.held_out.rpartition(" ")[2] for pair in splits.shared] == ["2"]
     assert splits.near == ()
     assert (len(splits.train), splits.removed) == (4, 0)
     fewer = open_data(data, kind=TEXT, dedupe=True)
@@ -101,7 +101,9 @@ def test_a_test_split_counts_too_and_its_faults_do_not_stop_training(tmp_path: P
     data = write(tmp_path, ROWS, ["new\t1", "newer\t0"])
     (data / "test.tsv").write_text("text\tlabel\nSo so\t0\n\t1\n", encoding="utf-8")
     splits = open_data(data, kind=TEXT, dedupe=True)
-    assert [Path(name.rpartition(" row ")[0]).name for name in splits.shared] == ["test.tsv"]
+    assert [Path(pair.held_out.rpartition(" row ")[0]).name for pair in splits.shared] == [
+        "test.tsv"
+    ]
     assert (splits.removed, splits.skipped) == (1, ())
     (data / "test.tsv").write_bytes(b"")
     assert open_data(data, kind=TEXT).shared == ()
@@ -161,7 +163,7 @@ def test_copies_in_another_size_format_light_or_mirror_image_are_found(tmp_path:
     splits = open_data(root, kind=IMAGE)
     assert splits.shared == ()  # the files differ
     assert splits.near is not None
-    assert {Path(name).name for name in splits.near} == set(COPIES)
+    assert {Path(pair.held_out).name for pair in splits.near} == set(COPIES)
     fewer = open_data(root, kind=IMAGE, dedupe=True)
     assert (fewer.removed, len(fewer.train)) == (len(COPIES), 20 - len(COPIES))
     kept = {int(Path(fewer.train.input(i)).stem) for i in range(len(fewer.train))}
@@ -171,7 +173,9 @@ def test_copies_in_another_size_format_light_or_mirror_image_are_found(tmp_path:
 def test_blank_images_are_like_nothing() -> None:
     looks = hashes_of(np.full((3, 32, 32), 200, dtype=np.uint8))
     assert not looks.any()
-    assert [flags.any() for flags in alike(looks, looks)] == [False, False]
+    found = near_matches(looks, looks)
+    assert found is not None
+    assert [flags.any() for flags in (found.in_train, found.in_held)] == [False, False]
 
 
 def test_near_duplicates_are_found_by_the_number_of_signs_that_differ() -> None:
@@ -182,15 +186,16 @@ def test_near_duplicates_are_found_by_the_number_of_signs_that_differ() -> None:
         bits = np.unpackbits(held[1].view(np.uint8))
         bits[-differing:] ^= 1  # of the last words, which the coarse look leaves out
         train[row] = np.packbits(bits).view(np.uint64)
-    in_train, in_held = alike(train, held)
-    assert np.flatnonzero(in_train).tolist() == [7]
-    assert in_held.tolist() == [False, True, False]
+    found = near_matches(train, held)
+    assert found is not None
+    assert np.flatnonzero(found.in_train).tolist() == [7]
+    assert found.of_held.tolist() == [-1, 7, -1]
 
 
 def test_too_many_images_are_not_compared_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.data.leakage.MAX_PAIRS", 10)
+    monkeypatch.setattr("zoo.modalities.perceptual_hash.MAX_PAIRS", 10)
     splits = open_data(with_copies(tmp_path), kind=IMAGE)
     assert splits.near is None
     assert "too many images" in leakage_in_words(splits)
@@ -202,11 +207,17 @@ def test_the_run_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
     plain = zoo_cli(*command, tmp_path / "plain")
     (words,) = (line for line in plain.out.splitlines() if "--dedupe" in line)  # the end
     assert words.startswith("1 validation or test sample ")
-    assert f"({data / 'val.tsv'} row 1)" in words
+    example = f"({data / 'val.tsv'} row 1 = {data / 'train.tsv'} row 4)"
+    assert example in words
     assert words in plain.err  # the header
     deduped = zoo_cli(*command, tmp_path / "deduped", "--dedupe", "--json")
-    assert f"({data / 'val.tsv'} row 1); 1 removed from training" in deduped.err
-    facts = {"shared": [f"{data / 'val.tsv'} row 1"], "near": [], "removed": 1}
+    assert f"{example}; 1 removed from training" in deduped.err
+    pair = {
+        "held_out": f"{data / 'val.tsv'} row 1",
+        "train": f"{data / 'train.tsv'} row 4",
+        "same_label": True,
+    }
+    facts = {"shared": [pair], "near": [], "removed": 1}
     record = json.loads((tmp_path / "deduped" / "run.json").read_text(encoding="utf-8"))["data"]
     for found in (deduped.json, record):
         assert {name: found[name] for name in facts} == facts

@@ -212,7 +212,7 @@ def _print_data_notes(data: Mapping[str, Any]) -> None:
     for fact in data["notes"]:
         say(clean(fact))
     if words := data["overlap"]:
-        say(words)
+        say(clean(words))
 
 
 _OF_DATA = (

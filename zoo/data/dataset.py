@@ -56,8 +56,8 @@ def open_data(
         bad_files: Whether unreadable files and incomplete rows are an error or are skipped.
         dedupe: Drop training samples that are also in validation or test: the same file, an
             image that looks the same, or the same text up to case, spaces and Unicode form.
-        need: ``train`` reads ``train`` and ``val``. ``folds`` reads them too, and leaves ``val`` empty
-            if the data has no such split. ``evaluate`` reads ``val`` and ``test`` if
+        need: ``train`` reads ``train`` and ``val``. ``folds`` reads both into ``train``, and leaves
+            ``val`` empty. ``evaluate`` reads ``val`` and ``test`` if
             they have labels, or else everything (:meth:`Splits.to_evaluate`).
         known_classes: For an evaluation, the class names or target columns of the run.
         learned: For an evaluation, the columns that the run was trained on; used by default.

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.data.duplicate_sets import first_of_sets, kept_together
 from zoo.data.groups import parts_of, require_groups
 from zoo.data.labels import LabelKind
-from zoo.data.samples import Pool, Samples, Splits, splits_fingerprint
-from zoo.data.sequences import Indices, Joined
+from zoo.data.samples import Pool, Samples, Splits, joined, splits_fingerprint
+from zoo.data.sequences import Indices
 from zoo.errors import DataError
 
 
-def merged(splits: Splits) -> Splits:
-    """``splits`` with all training and validation samples in both; ``test`` stays apart."""
+def merged(splits: Splits, task: LabelKind, count: int) -> Splits:
+    """``splits`` with all training and validation samples in both; ``test`` stays apart.
+
+    Args:
+        splits: Opened for a cross-validation.
+        task: That of the labels.
+        count: Number of folds.
+    """
     train, val = splits.train, splits.val
-    whole = _joined([train, val]) if val is not None and len(val) else train
+    whole = joined([train, val]) if val is not None and len(val) else train
     every = np.arange(len(whole))
-    return _of_pool(splits, Pool(whole, every, every), whole, whole)
+    together, note = kept_together(whole, task, count)
+    splits = replace(splits, notes=(*splits.notes, *([note] if note else [])))
+    return _of_pool(splits, Pool(whole, every, every, together), whole, whole)
 
 
 def fold_of(splits: Splits, task: LabelKind, *, count: int, number: int, seed: int) -> Splits:
     """One fold of merged ``splits``: its part is ``val``, the others are ``train``.
 
     By scikit-learn's ``StratifiedKFold``, or ``StratifiedGroupKFold`` if there are groups;
-    stratified as the task says.
+    stratified as the task says. Duplicates and near-duplicates are in the fold of the first of them.
 
     Args:
         splits: From :func:`merged`.
@@ -51,9 +56,16 @@ def _of_pool(splits: Splits, pool: Pool, train: Samples, val: Samples) -> Splits
 
 def held_out(splits: Splits, task: LabelKind, *, count: int, seed: int) -> list[Indices]:
     """Indices of the samples that each fold of merged ``splits`` holds out, each ascending."""
-    whole = splits.train
+    whole, pool = splits.train, splits.pool
     assert whole.labels is not None
-    return parts_of(task.strata(whole.labels), whole.groups, count, seed)
+    assert pool is not None
+    strata = task.strata(whole.labels)
+    if pool.together is None or whole.groups is not None:
+        groups = whole.groups if pool.together is None else pool.together
+        return parts_of(strata, groups, count, seed, len(whole))
+    first, numbers = first_of_sets(pool.together)
+    parts = parts_of(None if strata is None else strata[first], None, count, seed, len(first))
+    return [np.flatnonzero(np.isin(numbers, part)) for part in parts]
 
 
 def require_folds(splits: Splits, task: LabelKind, *, count: int, seed: int, typed: str) -> None:
@@ -92,26 +104,3 @@ def require_folds(splits: Splits, task: LabelKind, *, count: int, seed: int, typ
                 "unequal",
                 hint="Use fewer --folds.",
             )
-
-
-def _joined(parts: Sequence[Samples]) -> Samples:
-    """Samples of the same data, one after the other."""
-
-    def together(values: Sequence[NDArray[Any] | None]) -> Any:
-        known = [each for each in values if each is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
-
-    digests = [each for part in parts for each in part.digests or ()]
-    fingerprints = "\0".join(part.fingerprint for part in parts)
-    count = sum(map(len, parts))
-    return Samples(
-        parts[0].kind,
-        Joined(tuple(part.inputs for part in parts), np.arange(count)),
-        together([part.labels for part in parts]),
-        hashlib.sha256(fingerprints.encode()).hexdigest(),
-        contents=together([part.contents for part in parts]),
-        hashes=together([part.hashes for part in parts]),
-        traits=together([part.traits for part in parts]),
-        groups=together([part.groups for part in parts]),
-        digests=digests if all(part.digests is not None for part in parts) else None,
-    )

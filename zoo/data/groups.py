@@ -185,7 +185,7 @@ def group_split(
     parts = max(2, wanted.denominator)
     taken = min(max(wanted.numerator, 1), parts - 1)
     held = np.zeros(len(groups), dtype=bool)
-    for indices in parts_of(strata, groups, parts, seed)[:taken]:
+    for indices in parts_of(strata, groups, parts, seed, len(groups))[:taken]:
         held[indices] = True
     if strata is not None:
         for stratum in np.setdiff1d(strata[held], strata[~held]):
@@ -193,7 +193,9 @@ def group_split(
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def parts_of(strata: Indices | None, groups: Groups | None, count: int, seed: int) -> list[Indices]:
+def parts_of(
+    strata: Indices | None, groups: NDArray[Any] | None, count: int, seed: int, total: int
+) -> list[Indices]:
     """The samples in ``count`` parts of similar size, each ascending, by scikit-learn.
 
     Args:
@@ -201,12 +203,12 @@ def parts_of(strata: Indices | None, groups: Groups | None, count: int, seed: in
         groups: ``(N,)``; no group is in two parts.
         count: Number of parts.
         seed: Determines the draw.
+        total: Number of samples.
     """
     import warnings
 
     from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 
-    total = len(strata) if strata is not None else len(groups) if groups is not None else 0
     classes = np.zeros(total, dtype=np.int64) if strata is None else strata
     maker = KFold if groups is None and strata is None else StratifiedKFold
     maker = StratifiedGroupKFold if groups is not None else maker

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from zoo.data.examined import Examined, Flags, Hashes, Keeps
+    from zoo.data.matches import Matches
     from zoo.data.reports import Findings
     from zoo.data.sequences import Indices, Inputs, Listed
     from zoo.data.table import Table
@@ -126,8 +127,14 @@ class InputKind(Protocol):
             keep: Takes what they are decoded to.
         """
 
-    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
-        """Which of ``train`` have a near-duplicate in ``held``, and vice versa."""
+    def near_matches(self, train: Hashes, held: Hashes) -> Matches | None:
+        """The near-duplicates of ``held`` in ``train``; ``None`` if they are too many to compare."""
+
+    def near_sets(self, hashes: Hashes) -> Indices | None:
+        """``(N,)``, equal numbers for near-duplicates, and for those that a chain of them connects.
+
+        ``None`` if they are too many to compare.
+        """
 
     def in_memory(self, given: object) -> bool:
         """Whether an object passed for prediction is such an input, rather than a path."""

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.data.examined import Flags
+from zoo.data.matches import LeakedPair, Matches, equal_matches
 from zoo.data.samples import Samples
+from zoo.data.sequences import Indices
 from zoo.errors import DataError
 
 Contents: TypeAlias = NDArray[np.uint64]
 """``(N,)``, a number for each input, equal for duplicates."""
-
-MAX_PAIRS = 2 * 10**11
-"""The most pairs compared for near-duplicates: a million samples, a fifth of them held out, are
-1.6e11."""
 
 
 @dataclass(frozen=True)
@@ -26,34 +24,37 @@ class Overlap:
     """Duplicates between training and held-out splits.
 
     Attributes:
-        shared: Names of held-out inputs that are in training too.
-        near: Names of other held-out inputs with a near-duplicate in training; ``None`` if there
-            are too many to compare.
+        shared: Held-out inputs that are in training too.
+        near: Other held-out inputs with a near-duplicate in training; ``None`` if there are too
+            many to compare.
         in_train: ``(N,)``, which training samples are duplicates or near-duplicates, or of a group
             that is held out.
         groups: Names of the groups in both.
     """
 
-    shared: tuple[str, ...]
-    near: tuple[str, ...] | None
+    shared: tuple[LeakedPair, ...]
+    near: tuple[LeakedPair, ...] | None
     in_train: Flags
     groups: tuple[str, ...] = ()
 
 
 def overlap(train: Samples, held_out: Sequence[Samples]) -> Overlap:
     """Find the duplicates and the groups that ``train`` shares with the held-out splits."""
-    shared: list[str] = []
+    shared: list[LeakedPair] = []
     groups: set[str] = set()
-    near: list[str] | None = [] if _few_enough(train, held_out) else None
-    in_train = np.zeros(len(train), dtype=bool)
+    near: list[LeakedPair] | None = []
+    in_train = np.zeros(len(train), dtype=np.bool_)
     for held in held_out:
-        same, of_train = _same(train, held)
-        shared += [held.input(int(i)) for i in np.flatnonzero(same)]
-        in_train |= of_train
-        if near is not None and train.hashes is not None and held.hashes is not None:
-            of_train, like = train.kind.near_duplicates(train.hashes, held.hashes)
-            near += [held.input(int(i)) for i in np.flatnonzero(like & ~same)]
-            in_train |= of_train
+        same = _same(train, held)
+        shared += _pairs(train, held, same.of_held)
+        in_train |= same.in_train
+        alike = _near(train, held)
+        if alike is None:
+            near = None
+        else:
+            in_train |= alike.in_train
+            if near is not None:
+                near += _pairs(train, held, np.where(same.in_held, -1, alike.of_held))
         if train.groups is not None and held.groups is not None:
             groups |= set(np.intersect1d(train.groups, held.groups).tolist())
             in_train |= np.isin(train.groups, held.groups)
@@ -61,15 +62,29 @@ def overlap(train: Samples, held_out: Sequence[Samples]) -> Overlap:
     return Overlap(tuple(shared), kept, in_train, tuple(sorted(groups)))
 
 
-def _same(train: Samples, held: Samples) -> tuple[Flags, Flags]:
-    """Which of ``held`` have a duplicate in ``train``, and vice versa."""
+def _same(train: Samples, held: Samples) -> Matches:
     if train.contents is None or held.contents is None:
-        return np.zeros(len(held), dtype=bool), np.zeros(len(train), dtype=bool)
-    return np.isin(held.contents, train.contents), np.isin(train.contents, held.contents)
+        return Matches.none(len(train), len(held))
+    return equal_matches(train.contents, held.contents)
 
 
-def _few_enough(train: Samples, held_out: Sequence[Samples]) -> bool:
-    return train.hashes is None or len(train) * sum(len(held) for held in held_out) <= MAX_PAIRS
+def _near(train: Samples, held: Samples) -> Matches | None:
+    if train.hashes is None or held.hashes is None:
+        return Matches.none(len(train), len(held))
+    return train.kind.near_matches(train.hashes, held.hashes)
+
+
+def _pairs(train: Samples, held: Samples, of_held: Indices) -> list[LeakedPair]:
+    return [
+        LeakedPair(
+            held.input(int(i)),
+            train.input(int(of_held[i])),
+            None
+            if train.labels is None or held.labels is None
+            else bool(np.array_equal(train.labels[of_held[i]], held.labels[i])),
+        )
+        for i in np.flatnonzero(of_held >= 0)
+    ]
 
 
 def drop_leaked(train: Samples, found: Overlap, classes: Sequence[str]) -> Samples:

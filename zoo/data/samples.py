@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import NDArray
 
 from zoo.data.examined import Hashes
 from zoo.data.kind import InputKind
-from zoo.data.sequences import Indices, Inputs, Raw
+from zoo.data.matches import LeakedPair
+from zoo.data.sequences import Indices, Inputs, Joined, Raw
 
 LabelArray: TypeAlias = npt.NDArray[Any]
 """Labels of N samples. Single-label: class indices, ``(N,)`` of int64. Multi-label: multi-hot,
@@ -77,6 +79,29 @@ class Samples:
         return Samples(self.kind, inputs, fingerprint=fingerprint, digests=digests, **arrays)
 
 
+def joined(parts: Sequence[Samples]) -> Samples:
+    """Samples of the same data, one after the other."""
+
+    def together(values: Sequence[NDArray[Any] | None]) -> Any:
+        known = [each for each in values if each is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
+
+    digests = [each for part in parts for each in part.digests or ()]
+    fingerprints = "\0".join(part.fingerprint for part in parts)
+    count = sum(map(len, parts))
+    return Samples(
+        parts[0].kind,
+        Joined(tuple(part.inputs for part in parts), np.arange(count)),
+        together([part.labels for part in parts]),
+        hashlib.sha256(fingerprints.encode()).hexdigest(),
+        contents=together([part.contents for part in parts]),
+        hashes=together([part.hashes for part in parts]),
+        traits=together([part.traits for part in parts]),
+        groups=together([part.groups for part in parts]),
+        digests=digests if all(part.digests is not None for part in parts) else None,
+    )
+
+
 @dataclass(frozen=True)
 class Pool:
     """All samples of a cross-validation, of which its splits are rows.
@@ -85,11 +110,14 @@ class Pool:
         samples: All of them.
         train: Indices of the training split, ascending.
         val: Indices of the validation split, ascending.
+        together: ``(N,)``, equal numbers for samples that are in one fold; ``None`` if no two are,
+            or none but those of a group.
     """
 
     samples: Samples
     train: Indices
     val: Indices
+    together: Indices | None = None
 
 
 @dataclass(frozen=True)
@@ -166,8 +194,8 @@ class Splits:
     input_columns: tuple[str, ...] = ()
     label_columns: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
-    shared: tuple[str, ...] = ()
-    near: tuple[str, ...] | None = ()
+    shared: tuple[LeakedPair, ...] = ()
+    near: tuple[LeakedPair, ...] | None = ()
     shared_groups: tuple[str, ...] = ()
     removed: int = 0
     whole: Samples | None = None

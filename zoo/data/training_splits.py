@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,9 +26,9 @@ from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, training_key
 from zoo.data.leakage import drop_leaked, overlap
-from zoo.data.samples import Applied, Samples, Splits
+from zoo.data.samples import Applied, Samples, Splits, joined
 from zoo.data.splitting import VAL_SPLIT
-from zoo.errors import DataError, UsageError
+from zoo.errors import ClassesError, DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ def training_splits(
         wanted: The expected number of classes.
         dedupe: Drop training samples that are also in validation or test.
         keep: Takes what the inputs are decoded to.
-        divides: Whether a missing validation split is drawn from training.
+        divides: Whether training and validation are apart, rather than both in training.
     """
     found = _parts(request, layout, wanted)
     samples = _samples(request, found, keep)
     train, val = _divided(request, found, samples, divides=divides)
-    held_out = [each for each in (val, *_test(request, layout, found.task)) if len(each)]
+    held_out = [each for each in (val, *_test(request, layout, found)) if len(each)]
     leaked, before = overlap(train, held_out), len(train)
     if dedupe and leaked.in_train.any():
         train = drop_leaked(train, leaked, found.classes)
@@ -150,16 +151,20 @@ def _samples(request: DataRequest, found: TrainingParts, keep: Keeps | None) -> 
 def _divided(
     request: DataRequest, found: TrainingParts, samples: Mapping[str, Samples], *, divides: bool
 ) -> tuple[Samples, Samples]:
-    """Training and validation samples; a missing ``val`` is drawn from training, or empty."""
+    """Training and validation samples; a missing ``val`` is drawn from training.
+
+    Not ``divides``: all of them for training.
+    """
     train, val = samples[found.own], samples.get("val")
-    if val is None and not divides:
-        return train, train.select([])
+    if val is not None and not len(val):
+        raise nothing_readable(found.parts["val"].where)
+    if not divides:
+        both = train if val is None else joined([train, val])
+        return both, both.select([])
     if val is None:
         train, val = halves(request, train, found.task)
         if not len(val):
             raise _too_few(found.trained)
-    elif not len(val):
-        raise nothing_readable(found.parts["val"].where)
     return train, val
 
 
@@ -178,7 +183,7 @@ def _refuse_columns(request: DataRequest, part: Part) -> None:
             )
 
 
-def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples]:
+def _test(request: DataRequest, layout: Layout, found: TrainingParts) -> list[Samples]:
     """The test split, if it is readable, to check for duplicates in training.
 
     Its errors do not stop training; an evaluation reports them.
@@ -187,18 +192,22 @@ def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples
         return []
     try:
         with request.findings.ignored():
-            part = layout["test"](False, (task,))
+            part = layout["test"](False, (found.task,))
             part = known_groups(part, request.groups, request.kind, below=request.source)
-            return [_compared(request.kind, part)]
+            return [_compared(request.kind, part, found)]
     except DataError:
         return []
 
 
-def _compared(kind: InputKind, part: Part) -> Samples:
-    """Samples with contents and hashes, for comparison only."""
+def _compared(kind: InputKind, part: Part, found: TrainingParts) -> Samples:
+    """Samples with contents and hashes, for comparison only; with labels if all can be read."""
     seen = examine(kind, part.inputs)
+    labels = None
+    with suppress(ClassesError, DataError):
+        if part.labels is not None:
+            labels = label_array(part, found.classes, owner=found.trained.where)
     return Samples(
-        kind, part.inputs, contents=seen.contents, hashes=seen.hashes, groups=part.groups
+        kind, part.inputs, labels, contents=seen.contents, hashes=seen.hashes, groups=part.groups
     )
 
 

@@ -11,6 +11,7 @@ from zoo.contract.spec import BackboneSpec
 if TYPE_CHECKING:
     from zoo.data.examined import Flags, Hashes
     from zoo.data.kind import InputKind
+    from zoo.data.matches import Matches
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
@@ -105,11 +106,17 @@ class Defaults:
         """Empty: the results of reading inputs are not cached."""
         return ""
 
-    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
-        """None: there are no perceptual hashes."""
-        import numpy as np
+    def near_matches(self, train: Hashes, held: Hashes) -> Matches | None:
+        """Those with equal hashes."""
+        from zoo.data.matches import equal_hashes
 
-        return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
+        return equal_hashes(train, held)
+
+    def near_sets(self, hashes: Hashes) -> Indices | None:
+        """Those with equal hashes."""
+        from zoo.data.matches import sets_of_equal_hashes
+
+        return sets_of_equal_hashes(hashes)
 
 
 class DefaultsOfFiles(Defaults):

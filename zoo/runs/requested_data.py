@@ -44,8 +44,10 @@ def open_requested(
     """
     if request.folds is None:
         return _opened(request, kind, tasks, given, keep)
-    whole = opened or merged(_opened(request, kind, tasks, given, keep))
+    whole = opened or _opened(request, kind, tasks, given, keep)
     task = next(task for task in tasks if task.name == whole.task)
+    if opened is None:
+        whole = merged(whole, task, request.folds)
     if request.fold is None:
         typed = request.groups.typed
         require_folds(whole, task, count=request.folds, seed=request.seed, typed=typed)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zoo.contract.network.backbone import Backbone
+from zoo.data.matches import LeakedPair
 from zoo.data.samples import Splits
 from zoo.engine import settings
 from zoo.engine.hyperparameters import rows
@@ -133,38 +134,53 @@ def _leakage(splits: Splits) -> dict[str, str]:
 
 def leakage_in_words(splits: Splits) -> str:
     """Training samples that are also in validation or test; empty where there are none."""
-    near = splits.near or ()
+    noun, nouns = splits.kind.noun, splits.kind.nouns
+    near, groups = splits.near or (), splits.shared_groups
     facts = [
-        f"{count} {one if count == 1 else several}"
-        for count, one, several in (
+        f"{len(found):,} {one if len(found) == 1 else several} ({example})"
+        for found, one, several, example in (
             (
-                len(splits.shared),
+                splits.shared,
                 "validation or test sample is also in the training split",
                 "validation or test samples are also in the training split",
+                _examples(splits.shared),
             ),
             (
-                len(near),
-                "is a near-duplicate of a training image",
-                "are near-duplicates of training images",
+                near,
+                f"is a near-duplicate of a training {noun}",
+                f"are near-duplicates of training {nouns}",
+                _examples(near),
             ),
             (
-                len(splits.shared_groups),
+                groups,
                 "group is in training and in validation or test",
                 "groups are in training and in validation or test",
+                f"{', '.join(groups[:3])}{', …' if len(groups) > 3 else ''}",
             ),
         )
-        if count
+        if found
     ]
     if splits.near is None:
-        facts.append("too many images to search for near-duplicates")
-    if not facts:
-        return ""
-    listed = [*splits.shared, *near, *splits.shared_groups]
-    some = f" ({listed[0]}{', …' if len(listed) > 1 else ''})" if listed else ""
+        facts.append(f"too many {nouns} to search for near-duplicates")
+    found = ", ".join(facts)
     if splits.removed:
-        return f"{', '.join(facts)}{some}; {splits.removed} removed from training"
-    advice = "; metrics will look too good: use --dedupe to train without them" if listed else ""
-    return ", ".join(facts) + some + advice
+        return f"{found}; {splits.removed:,} removed from training"
+    if splits.shared or near or groups:
+        return f"{found}; metrics will look too good: use --dedupe to train without them"
+    return found
+
+
+def _examples(pairs: Sequence[LeakedPair]) -> str:
+    """The first pair, or the first with different labels, and how many have such."""
+    if not pairs:
+        return ""
+    differing = [pair for pair in pairs if pair.same_label is False]
+    first = (differing or pairs)[0]
+    more = ", …" if len(pairs) > 1 else ""
+    text = f"{first.held_out} = {first.train}{more}"
+    if not differing:
+        return text
+    return f"{text}; {len(differing):,} with another label there"
 
 
 def _solver_change(plan: Plan) -> dict[str, str]:

@@ -47,9 +47,12 @@ class FileFunctions:
         objects: What ``takes`` takes, in words, to follow "paths, ".
         columns: Names of table columns that hold paths, in lower case, in order of preference.
         digest: From a sample to bytes that are equal for duplicates; by default the stored bytes.
+        outline: From a sample to a matrix of numbers from 0 to 255, NumPy, at least 32 x 32, that
+            hardly differs between copies, such as the spectrogram of its lower tones: copies of a
+            sample are found by it, whatever their format and volume. Nothing else may be alike.
         measure: From a sample to a number about it, such as its length in seconds. It is kept with
             the result of the check, as long as the file does not change.
-        libraries: Distributions on whose versions ``read``, ``digest`` and ``measure`` depend, such
+        libraries: Distributions on whose versions ``read``, ``digest``, ``outline`` and ``measure`` depend, such
             as ``soundfile``: files are checked again with another version of them, or of the plugin.
         fit: From ``(input, inputs, pretrained)`` to the input adapted to the training data;
             ``inputs`` is a sequence of raw inputs, whose attribute ``measures`` has their numbers,
@@ -86,6 +89,7 @@ class FileFunctions:
     objects: str = ""
     columns: tuple[str, ...] = ("path", "file", "file_name", "filename")
     digest: Callable[[Any], bytes] | None = None
+    outline: Callable[[Any], Any] | None = None
     measure: Callable[[Any], float] | None = None
     libraries: tuple[str, ...] = ()
     fit: Callable[[Any, Any, bool], InputSpec] | None = None

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
-    from zoo.data.examined import Examined, Keeps
+    from zoo.data.examined import Examined, Hashes, Keeps
     from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
+    from zoo.data.matches import Matches
     from zoo.data.samples import Samples, Splits
-    from zoo.data.sequences import Inputs
+    from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Question
     from zoo.modalities.batches import BatchOptions
@@ -208,6 +209,18 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         from zoo.modalities.files.reading import examine
 
         return examine(self, inputs)
+
+    def near_matches(self, train: Hashes, held: Hashes) -> Matches | None:
+        """By perceptual hashes of their outlines."""
+        from zoo.modalities.perceptual_hash import near_matches
+
+        return near_matches(train, held, mirrored=False)
+
+    def near_sets(self, hashes: Hashes) -> Indices | None:
+        """By perceptual hashes of their outlines."""
+        from zoo.modalities.perceptual_hash import near_sets
+
+        return near_sets(hashes, mirrored=False)
 
     def in_memory(self, given: object) -> bool:
         """Encoded inputs, and what the plugin takes."""

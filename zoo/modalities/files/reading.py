@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.contract.inputs import InputSpec
@@ -20,6 +21,7 @@ from zoo.contract.modalities import registered
 from zoo.data.examined import Examined
 from zoo.data.sequences import Inputs, Raw
 from zoo.errors import BadFilesError, PluginError, ZooError, first_line
+from zoo.modalities.perceptual_hash import SIDE, hashes_of, squashed
 from zoo.registry.discovery import has_files, package_fingerprint
 from zoo.system.files import open_regular
 from zoo.system.processor import usable_cores
@@ -130,18 +132,23 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
+_BLANK = np.zeros((SIDE, SIDE), dtype=np.float32)
+
+
 class _Found(NamedTuple):
     """What was found in one input.
 
     Attributes:
         digest: The digest of the input as stored.
         content: That of its content.
+        outline: ``(32, 32)``, the plugin's outline.
         measure: The plugin's number about it; NaN if there is none.
         reason: Why it cannot be read.
     """
 
     digest: bytes = b""
     content: bytes = b""
+    outline: NDArray[np.float32] = _BLANK
     measure: float = math.nan
     reason: str = ""
 
@@ -157,9 +164,11 @@ def examine(modality: FileFunctions, inputs: Inputs) -> Examined:
     traits = None
     if modality.measure is not None:
         traits = np.array([(each.measure,) for each in found], dtype=MEASURES)
+    outlines = np.array([each.outline for each in found], dtype=np.float32)
     return Examined(
         [each.digest for each in found],
         np.array([int.from_bytes(each.content[:8], "little") for each in found], dtype=np.uint64),
+        hashes_of(outlines.reshape(-1, SIDE, SIDE)) if modality.outline is not None else None,
         traits=traits,
         reasons={index: each.reason for index, each in enumerate(found) if each.reason},
     )
@@ -182,10 +191,14 @@ def _examine(modality: FileFunctions, raw: Raw, name: str) -> _Found:
     if modality.digest is not None:
         with calling(modality, f"comparing {name}"):
             same = hashlib.sha256(modality.digest(sample)).digest()
-    if modality.measure is None:
-        return _Found(digest, same)
-    with calling(modality, f"measuring {name}"):
-        return _Found(digest, same, float(modality.measure(sample)))
+    outline, measure = _BLANK, math.nan
+    if modality.outline is not None:
+        with calling(modality, f"the outline of {name}"):
+            outline = squashed(modality.outline(sample))
+    if modality.measure is not None:
+        with calling(modality, f"measuring {name}"):
+            measure = float(modality.measure(sample))
+    return _Found(digest, same, outline, measure)
 
 
 def _content(path: str | os.PathLike[str]) -> bytes:

@@ -20,7 +20,6 @@ from zoo.errors import BadFilesError
 from zoo.modalities.image.arrays import FoundArray, grey, is_array, is_npy, is_tiff
 from zoo.modalities.image.bit_depth import OVERSAMPLING, is_deep
 from zoo.modalities.image.decoded import DecodedImage, ImageDecoding
-from zoo.modalities.image.perceptual_hash import SIDE, hashes_of
 from zoo.modalities.image.reading import (
     RESIZABLE,
     as_rgb,
@@ -35,6 +34,7 @@ from zoo.modalities.image.reading import (
     with_opened,
 )
 from zoo.modalities.image.traits import TRAITS, Traits, note_array, note_traits, note_values
+from zoo.modalities.perceptual_hash import SIDE, hashes_of
 from zoo.system.processor import usable_cores
 
 _TASK = 32  # images that a thread examines at a time

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
-    from zoo.data.examined import Examined, Flags, Hashes, Keeps
+    from zoo.data.examined import Examined, Hashes, Keeps
     from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
+    from zoo.data.matches import Matches
     from zoo.data.samples import Samples, Splits
-    from zoo.data.sequences import Inputs
+    from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Question
     from zoo.modalities.batches import BatchOptions, Decoding, Placing
@@ -272,11 +273,17 @@ class ImageModality(DefaultsOfFiles):
 
         return examine(inputs, keep)
 
-    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
+    def near_matches(self, train: Hashes, held: Hashes) -> Matches | None:
         """By perceptual hashes, mirrored or not."""
-        from zoo.modalities.image.perceptual_hash import alike
+        from zoo.modalities.perceptual_hash import near_matches
 
-        return alike(train, held)
+        return near_matches(train, held)
+
+    def near_sets(self, hashes: Hashes) -> Indices | None:
+        """By perceptual hashes, mirrored or not."""
+        from zoo.modalities.perceptual_hash import near_sets
+
+        return near_sets(hashes)
 
     def in_memory(self, given: object) -> bool:
         """Pillow's images, encoded ones, arrays and tensors."""

@@ -138,27 +138,8 @@ def _phase(phase: Mapping[str, Any]) -> str:
 def warnings(record: Mapping[str, Any]) -> list[str]:
     """Properties of the data that make metrics less reliable."""
     data, found = record["data"], []
-    if shared := len(data.get("shared") or ()):
-        if data.get("removed"):
-            found.append(
-                f"{shared:,} validation samples were also in the training data; "
-                f"{data['removed']:,} training samples were removed."
-            )
-        else:
-            found.append(
-                f"{shared:,} validation samples are also in the training data, so the metrics are "
-                "too optimistic. --dedupe removes them from training."
-            )
-    if groups := data.get("shared_groups"):
-        names = ", ".join(map(str, groups[:3])) + (", …" if len(groups) > 3 else "")
-        found.append(
-            f"{len(groups):,} groups are both in the training data and held out ({names})"
-            + (
-                "; their training samples were removed."
-                if data.get("removed")
-                else ", so the metrics are too optimistic. --dedupe removes them from training."
-            )
-        )
+    if overlap := data.get("overlap"):
+        found.append(f"{overlap}.")
     if skipped := len(data.get("skipped") or ()):
         found.append(f"{skipped:,} unreadable inputs were skipped; run.json lists them.")
     if passed := data.get("ignored"):
