@@ -37,6 +37,7 @@ NOT_ABOUT_TRAINING = {
         "strategy",
         "preset",  # other defaults: test_presets.py
         "keep_head",  # of a run that training starts from: test_kept_rows.py
+        "time_limit",  # test_time_limits.py
         "merge",  # what is saved: test_adapter_runs.py
         "device",
         "workers",

@@ -16,6 +16,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.counts import parameter_count
+from zoo.system.durations import EXAMPLES, seconds_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -150,6 +151,15 @@ def max_params_option(
         callback=parameter_count,
         help=help_text,
     )
+
+
+def duration(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
+    """A callback: from ``90``, ``90s``, ``5m`` or ``1h`` to seconds."""
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        message = f"{value!r} is not a valid time. Examples: {EXAMPLES}."
+        raise click.BadParameter(message, ctx, parameter) from error
 
 
 def labelled_data(command: Command) -> Command:

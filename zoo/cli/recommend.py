@@ -14,25 +14,12 @@ import click
 from zoo.cli import completion
 from zoo.cli.entries import compact
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import labelled_data, max_params_option, modality_option
+from zoo.cli.options import duration, labelled_data, max_params_option, modality_option
 from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
 
 if TYPE_CHECKING:
     from zoo.ranking.ranking import Watch
     from zoo.ranking.results import Ranked, Ranking
-
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
-    """From ``90``, ``90s``, ``5m`` or ``1h`` to seconds."""
-    text = value.strip().lower()
-    digits = text.rstrip("smh")
-    try:
-        return float(digits) * _SECONDS[text[len(digits) :]]
-    except (ValueError, KeyError) as error:
-        message = f"{value!r} is not a valid time. Examples: 90, 90s, 5m, 1h."
-        raise click.BadParameter(message, ctx, parameter) from error
 
 
 @click.command(
@@ -55,7 +42,7 @@ Examples:
 @click.option(
     "--time-limit",
     default="5m",
-    callback=_duration,
+    callback=duration,
     metavar="SECONDS|5m",
     help="Time limit, after which the ranking so far is printed (default: 5m).",
 )

@@ -53,6 +53,9 @@ class Progress:
         skipped: Steps of the current epoch skipped by loss scaling so far.
         skipped_in_a_row: How many of the latest steps were.
         total_seconds: Time spent on all epochs so far.
+        spent: Seconds since the start of the run, while it was running.
+        cuts: What a time limit decided: phase, step, and the number of steps from then on; see
+            :mod:`zoo.engine.timetable`. A phase of 0 steps is left out.
         accumulate: Micro-batches per step.
         compiled: Which steps ran compiled, and why; see :mod:`zoo.engine.compile_switch`.
         history: One record per epoch, as in ``metrics.jsonl``.
@@ -73,6 +76,8 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     total_seconds: float = 0.0
+    spent: float = 0.0
+    cuts: list[list[int]] = field(default_factory=list)
     accumulate: int = 1
     compiled: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)

@@ -20,12 +20,15 @@ from zoo.engine.readings import READ_STEPS, Readings
 from zoo.engine.solver import Solver
 from zoo.engine.sources import Source, Step
 from zoo.engine.strategies import Phase, strength_of
+from zoo.engine.time_limit import PhasePlan
+from zoo.engine.timetable import Timetable
 from zoo.engine.training_setup import TrainingSetup
 
 
 @dataclass(frozen=True)
 class RunningPhase:
-    """A phase in training: its batches, learner, progress and readings."""
+    """A phase in training: its batches, learner, progress, readings, steps, and the plan for these
+    where time is limited."""
 
     setup: TrainingSetup
     phase: Phase
@@ -33,6 +36,45 @@ class RunningPhase:
     learner: Learner | Solver
     progress: Progress
     readings: Readings
+    timetable: Timetable
+    plan: PhasePlan | None = None
+
+    @property
+    def done(self) -> int:
+        """Completed steps of the phase."""
+        return self.progress.epoch * self.timetable.steps + self.progress.step
+
+    @property
+    def over(self) -> bool:
+        """Whether all its steps are done."""
+        return self.done >= self.timetable.total
+
+    def fit_into_time(self) -> None:
+        """Plan the rest of the phase by what has been timed.
+
+        Raises:
+            EpochTooLong: Not even the first epoch fits.
+        """
+        if self.plan is None:
+            return
+        before, total = self.timetable.total, self.plan.total(self.done)
+        if total == before:
+            return
+        self.cut(total)
+        self.setup.reporter.note(self._change(before))
+
+    def cut(self, total: int) -> None:
+        """Have another number of steps from now on."""
+        self.timetable.cut(self.done, total)
+        self.progress.cuts.append([self.progress.phase, self.done, total])
+
+    def _change(self, before: int) -> str:
+        steps, planned = self.timetable.steps, self.timetable.planned // self.timetable.steps
+        whole, part = divmod(self.timetable.total, steps)
+        epochs = f"{whole + part / steps:.2g}" if part else str(whole)
+        verb = "fit" if self.timetable.total != steps else "fits"
+        now = "now " if before != self.timetable.planned else ""
+        return f"time limit: {now}{epochs} of {planned} epochs of {self.phase.name} {verb}"
 
 
 def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
@@ -46,18 +88,22 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
     progress, learner, readings = running.progress, running.learner, running.readings
     readings.begin()
     learner.begin()
-    title = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
+    title = f"{phase.name} {progress.epoch + 1}/{running.timetable.epochs}"
     memory = setup.forward.memory() if phase.trains_backbone else nullcontext()
     with setup.reporter.steps(title, source.steps - progress.step) as tick, memory:
         steps = source.epoch(len(progress.history), progress.step)
         for step, waited in _timed(steps, progress):
-            number = progress.epoch * source.steps + progress.step
+            number = running.done
             with readings.pace.step(waited):
                 result = learner.step(number, step)
             readings.add(step, result)
             progress.accumulate = learner.accumulate
-            if readings.due() or progress.step == source.steps:
+            if readings.due() or progress.step == source.steps or running.over:
                 stop, due = readings.read()
+                if running.plan:
+                    running.plan.add(readings.latest.steps, readings.latest.seconds)
+                    if progress.step < source.steps:
+                        running.fit_into_time()
                 soon = learner.timed(readings.latest, number + 1)
                 readings.read_after(soon or READ_STEPS)
                 if due:
@@ -65,6 +111,8 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
                 if stop:
                     raise Interrupted
             tick()
+            if running.over:
+                return
 
 
 def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> None:
@@ -95,7 +143,8 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
     progress.next_epoch()
     progress.total_seconds += spent
     setup.accelerator.log(metrics | {"train_loss": record["train_loss"]}, record["epoch"])
-    setup.reporter.epoch({**record, "title": setup.task.selection.title}, running.phase.epochs)
+    epochs = running.timetable.epochs
+    setup.reporter.epoch({**record, "title": setup.task.selection.title}, epochs)
 
 
 def _judged(running: RunningPhase) -> tuple[dict[str, float], Tensor, bool]:
@@ -173,6 +222,8 @@ def _record(
     }
     if not phase.solved:
         record["waiting"] = round(progress.waited / progress.seconds, 3)
+    if 0 < progress.step < running.source.steps:
+        record["share"] = round(progress.step / running.source.steps, 3)
     if progress.skipped:
         record["skipped_steps"] = progress.skipped
     if progress.tokens:

@@ -28,6 +28,7 @@ from zoo.engine.readings import StepResult
 from zoo.engine.schedules import schedule
 from zoo.engine.sources import Inputs, Source, Step
 from zoo.engine.strategies import Phase
+from zoo.engine.timetable import Timetable
 from zoo.engine.trainable import choose_trained, same_until, trained_names
 from zoo.engine.training_setup import TrainingSetup
 from zoo.system.tensors.seeds import mixed_seed, seed_devices
@@ -49,6 +50,7 @@ class Learner:
         number: Number of the phase, from 0.
         source: Its batches, and the module to call on them.
         l2sp: The L2-SP penalty, if any.
+        timetable: Its steps, which a time limit may cut; default: all of its epochs.
         done: Completed steps of the phase.
         factor: From a step's number to the factor on the learning rate; default: the recipe's
             schedule.
@@ -62,13 +64,15 @@ class Learner:
         source: Source,
         l2sp: L2SP | None = None,
         *,
+        timetable: Timetable | None = None,
         done: int = 0,
-        factor: Callable[[int], float] | None = None,
+        factor: Callable[[float], float] | None = None,
     ) -> None:
         self._setup, self._phase, self._number = setup, phase, number
         self._source = source
         self._recipe, self._forward = setup.recipe, setup.forward
-        self._total = source.steps * phase.epochs
+        self._timetable = timetable or Timetable(source.steps, phase.epochs)
+        self._total = self._timetable.planned
         self._factor = factor or schedule(self._recipe.schedule, self._total, self._recipe.warmup)
         self.accumulate = self._recipe.accumulate if phase.trains_backbone else 1
         self.average: Average | None = None
@@ -98,7 +102,7 @@ class Learner:
         """
         self._update_trained(number)
         assert self._optimizer is not None
-        factor = self._factor(number)
+        factor = self._factor(self._timetable.place(number))
         for group in self._optimizer.param_groups:
             group["lr"] = group["full_lr"] * factor
         while True:
@@ -173,7 +177,7 @@ class Learner:
         """
         if not self._switch:
             return None
-        self._switch.add(timing, done, max(0, self._until - done))
+        self._switch.add(timing, done, max(0, min(self._until, self._timetable.total) - done))
         return self._switch.soon
 
     def _uncompiled(self, error: Exception, number: int) -> bool:
@@ -209,7 +213,9 @@ class Learner:
         backbone = self._forward.backbone
         if self._names and not self._phase.gradual:
             return
-        choose_trained(backbone, self._phase, self._recipe, done=number / max(1, self._total))
+        choose_trained(
+            backbone, self._phase, self._recipe, done=self._timetable.place(number) / self._total
+        )
         names = trained_names(backbone)
         if names == self._names:
             return

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from zoo.engine import adapters
@@ -21,9 +22,12 @@ from zoo.engine.readings import Readings
 from zoo.engine.solver import AllFeatures, Solver
 from zoo.engine.sources import Batches, Features, Source
 from zoo.engine.strategies import Phase
+from zoo.engine.time_limit import EpochTooLong, PhasePlan, TimeLimit
+from zoo.engine.timetable import Timetable
 from zoo.engine.trainable import choose_trained
 from zoo.engine.training_setup import TrainingSetup
-from zoo.errors import RunError, WorkersError
+from zoo.errors import RunError, UsageError, WorkersError
+from zoo.system.durations import in_words
 from zoo.system.tensors.seeds import mixed_seed, seed_devices
 from zoo.weights.loading import adapter_layers
 
@@ -39,6 +43,7 @@ class FitResult:
         logits: The best epoch's outputs on it: ``(M, outputs)``.
         outputs: The same after every epoch, from 1; lacks epochs where they took too much memory.
         seconds: Time for training and validation, without interruptions.
+        cuts: What the time limit decided; see :class:`zoo.engine.checkpoint.Progress`.
         samples_per_second: Training samples per second of training time in the last phase.
         compiled: Which steps ran compiled, and why.
     """
@@ -49,6 +54,7 @@ class FitResult:
     logits: Tensor
     outputs: Mapping[int, Tensor]
     seconds: float
+    cuts: list[list[int]]
     samples_per_second: float
     compiled: list[dict[str, Any]]
 
@@ -80,16 +86,22 @@ class _Fit:
         self.best = self.kept.best if self.kept else Best()
         if setup.forward.compiler:
             setup.forward.compiler.journal = self.progress.compiled
+        if not self.kept:
+            self.progress.cuts = [list(each) for each in setup.cuts]
+        if setup.limit:
+            setup.limit.resume(self.progress.spent)
         self.running: RunningPhase | None = None
 
     def run(self) -> FitResult:
-        progress = self.progress
+        progress, limit = self.progress, self.setup.limit
+        if limit and not self.kept:
+            limit.require_left()
         if self.kept:
             self.setup.reporter.note(f"resuming {_position(progress, self.phases)}")
         try:
             for phase in self.phases[progress.phase :]:
                 if self._epochs(phase):
-                    self._phase(phase)
+                    self._phase_in_time(phase)
                 progress.phase, progress.epoch = progress.phase + 1, 0
         except Interrupted:
             self._save()
@@ -114,22 +126,57 @@ class _Fit:
             logits=self.best.logits,
             outputs=self.best.outputs,
             seconds=round(progress.total_seconds, 2),
+            cuts=progress.cuts,
             samples_per_second=_speed(progress.history),
             compiled=progress.compiled,
         )
+
+    def _phase_in_time(self, phase: Phase) -> None:
+        """Train a phase, unless the time limit is too short for an epoch of it.
+
+        Raises:
+            UsageError: It is, and no earlier phase has trained anything.
+        """
+        number, limit = self.progress.phase, self.setup.limit
+        try:
+            self._phase(phase)
+        except EpochTooLong as error:
+            assert limit is not None
+            takes = f"one epoch of {phase.name} takes about {in_words(error.epoch)}"
+            if not self.best.state:
+                raise _too_short(limit, takes, error) from error
+            self.setup.reporter.note(
+                f"time limit: {takes}, which is more than is left; keeping what has been trained"
+            )
+            self.running = None
+            self.progress.cuts = [each for each in self.progress.cuts if each[0] != number]
+            self.progress.cuts.append([number, 0, 0])
 
     def _phase(self, phase: Phase) -> None:
         began = time.perf_counter()
         self.running = running = self._prepare(phase)
         self.progress.total_seconds += time.perf_counter() - began
-        while self.progress.epoch < self._epochs(phase) and not self._stalled(phase):
+        while not self._ended(running) and not self._stalled(phase):
             self._train_epoch(running)
+            validating = time.perf_counter()
             with self.setup.parts.part("validation"):
                 validate_epoch(running, self.best, final=self._final(phase))
+            if running.plan and not running.over:
+                running.plan.validated(time.perf_counter() - validating)
+                running.fit_into_time()
         if phase.solved and self.best.state:
             # The next phase starts from the best of the solutions.
             self.backbone.load_state_dict(self.best.state)
         self.running = None
+
+    def _ended(self, running: RunningPhase) -> bool:
+        limit, phase = self.setup.limit, running.phase
+        if running.over or self.progress.epoch >= self._epochs(phase):
+            return True
+        if phase.solved and limit and self.best.state and limit.left <= 0:
+            running.cut(running.done)  # the strengths so far
+            return True
+        return False
 
     def _train_epoch(self, running: RunningPhase) -> None:
         parts, before = self.setup.parts, self.progress.waited
@@ -146,20 +193,51 @@ class _Fit:
             self.backbone.load_state_dict(kept.of("backbone/"))
         source: Source
         learner: Learner | Solver
+        cuts = [(at, total) for number, at, total in progress.cuts if number == progress.phase]
         if phase.solved:
             source = AllFeatures(features := Features(setup))
+            timetable = Timetable(source.steps, phase.epochs, cuts)
             learner = Solver(setup, phase, features)
         else:
             source = self._source(phase)
+            timetable = Timetable(source.steps, phase.epochs, cuts)
             done = progress.epoch * source.steps + progress.step
             # As after the last step: what the next one unfreezes has no optimizer state yet.
             last = max(0, done - 1)
-            learner = Learner(setup, phase, progress.phase, source, self.l2sp, done=last)
+            learner = Learner(
+                setup, phase, progress.phase, source, self.l2sp, timetable=timetable, done=last
+            )
         if kept and (state := kept.of("learner/")):  # empty: stopped before the first step
             learner.load_tensors(state, accumulate=progress.accumulate)
         self.kept = None
         readings = Readings(setup, phase, progress)
-        return RunningPhase(setup, phase, source, learner, progress, readings)
+        plan = self._plan(phase, timetable)
+        running = RunningPhase(setup, phase, source, learner, progress, readings, timetable, plan)
+        if plan and running.done:  # resumed, maybe with no time left
+            running.fit_into_time()
+        return running
+
+    def _plan(self, phase: Phase, timetable: Timetable) -> PhasePlan | None:
+        """What fits the phase into the time left, which it shares with later phases."""
+        setup, progress = self.setup, self.progress
+        if setup.limit is None or phase.solved or setup.chosen:
+            return None
+        return PhasePlan(
+            setup.limit,
+            timetable,
+            share=1 / (len(self.phases) - progress.phase),
+            val_steps=-(-len(setup.dataloaders.val_labels) // self.recipe.batch_size),
+            validated=progress.epoch > 0,
+            agree=self._agreed,
+        )
+
+    def _agreed(self, steps: int) -> int:
+        """The number of the first of several processes."""
+        if self.setup.accelerator.num_processes == 1:
+            return steps
+        agreed = [steps]
+        broadcast_object_list(agreed)
+        return agreed[0]
 
     def _source(self, phase: Phase) -> Source:
         if not phase.trains_backbone:
@@ -167,8 +245,10 @@ class _Fit:
         return prefixed(self.setup, phase) or Batches(self.setup)
 
     def _epochs(self, phase: Phase) -> int:
-        chosen = self.setup.chosen
-        return chosen.epochs(self.progress.phase, phase) if chosen else phase.epochs
+        chosen, number = self.setup.chosen, self.progress.phase
+        if [number, 0, 0] in self.progress.cuts:
+            return 0
+        return chosen.epochs(number, phase) if chosen else phase.epochs
 
     def _stalled(self, phase: Phase) -> bool:
         """Whether early stopping ends the phase: no better epoch for ``patience`` epochs.
@@ -192,11 +272,21 @@ class _Fit:
         if running := self.running:
             running.readings.read()  # nothing that is not finite is saved
             running.learner.gather()
+        if self.setup.limit:
+            self.progress.spent = round(self.setup.limit.spent, 3)
         with self.setup.parts.part("checkpoints"):
             tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
             if running:
                 tensors |= {f"learner/{k}": v for k, v in running.learner.tensors().items()}
             self.setup.checkpoints.save(self.progress, self.best, tensors)
+
+
+def _too_short(limit: TimeLimit, takes: str, error: EpochTooLong) -> UsageError:
+    return UsageError(
+        f"--time-limit {in_words(limit.seconds)} is too short: {takes}",
+        hint=f"Use a limit of {in_words(1.2 * error.needed)} or more; or --strategy probe, smaller "
+        "inputs or a smaller backbone.",
+    )
 
 
 def _position(progress: Progress, phases: Sequence[Phase]) -> str:

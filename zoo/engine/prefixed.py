@@ -123,7 +123,7 @@ class Prefixed(Batches):
     ) -> None:
         forward, prefix = self._setup.forward, self._prefix
         forward.backbone.eval()
-        reporter = self._setup.reporter
+        reporter = self._setup.extraction_reporter
         steps = reporter.steps("frozen layers", len(loader))
         masks: deque[Tensor] = deque()
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.notebook_bar import NotebookBar, in_notebook
+from zoo.engine.time_limit import TimeLimit
 from zoo.tasks.metrics import main_metric, number, title_of
 
 Advance = Callable[[], None]
@@ -67,6 +68,19 @@ class FoldReporter:
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """As the reporter's."""
         self._reporter.epoch(record, epochs)
+
+
+class GuardedReporter:
+    """Passes everything on to another reporter; steps that a time limit is too short for are refused.
+
+    Args:
+        reporter: The other reporter.
+        limit: The time limit.
+    """
+
+    def __init__(self, reporter: Reporter, limit: TimeLimit) -> None:
+        self.header, self.note, self.epoch = reporter.header, reporter.note, reporter.epoch
+        self.steps = limit.guarded(reporter.steps)
 
 
 class StoppingReporter:

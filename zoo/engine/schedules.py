@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
-Factor = Callable[[int], float]
-"""From a step, counted from 0, to the factor on the learning rate, in [0, 1]."""
+Factor = Callable[[float], float]
+"""From a step, counted from 0, or a place between two, to the factor on the learning rate, in [0, 1]."""
 
 _DIV, _FINAL_DIV = 25.0, 1e4  # those of torch's OneCycleLR
 
 
-def cosine(step: int, *, steps: int, warmup: float) -> float:
+def cosine(step: float, *, steps: int, warmup: float) -> float:
     """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
     rise = max(1, round(steps * warmup))
     if step < rise:
@@ -20,7 +20,7 @@ def cosine(step: int, *, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def linear(step: int, *, steps: int, warmup: float) -> float:
+def linear(step: float, *, steps: int, warmup: float) -> float:
     """Linear warm-up, then linear decay to zero."""
     rise = max(1, round(steps * warmup))
     if step < rise:
@@ -28,13 +28,13 @@ def linear(step: int, *, steps: int, warmup: float) -> float:
     return max(0.0, 1 - (step - rise) / max(1, steps - rise))
 
 
-def constant(step: int, *, steps: int, warmup: float) -> float:
+def constant(step: float, *, steps: int, warmup: float) -> float:
     """Linear warm-up, then the full learning rate."""
     rise = max(1, round(steps * warmup))
     return min(1.0, (step + 1) / rise)
 
 
-def one_cycle(step: int, *, steps: int, warmup: float) -> float:
+def one_cycle(step: float, *, steps: int, warmup: float) -> float:
     """Half a cosine up from 1/25, then half a cosine down to 1/250,000.
 
     The shape of torch's ``OneCycleLR`` after Smith 2018, arXiv:1803.09820, whose ``pct_start`` is

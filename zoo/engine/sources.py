@@ -213,7 +213,7 @@ class Features:
                 array,
                 loader if isinstance(loader, Loader) else loader(),
                 forward,
-                setup.reporter,
+                setup.extraction_reporter,
                 exact=exact,
                 compiled="" if exact else f"features of {split}",
                 size=batch,

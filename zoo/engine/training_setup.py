@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,9 @@ from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.linear_fit import Prior
 from zoo.engine.placement import Placement
-from zoo.engine.progress import Reporter
+from zoo.engine.progress import GuardedReporter, Reporter
 from zoo.engine.recipe import Recipe
+from zoo.engine.time_limit import TimeLimit
 from zoo.registry.offers import Offer
 from zoo.system.parts import Parts
 from zoo.tasks.losses import Loss
@@ -106,6 +107,8 @@ class TrainingSetup:
         interrupts: The signals received so far.
         reporter: Receives progress, notes and epochs.
         parts: Counts the seconds by part.
+        limit: The time limit, if any.
+        cuts: What a time limit decided in the run that this one repeats.
         chosen: The epochs to keep, which folds have chosen; ``None`` to choose by ``val``.
         most_outputs: Bytes up to which the validation outputs of all epochs are kept.
         keeps_adapters: Whether adapters are saved beside their base, rather than merged into it.
@@ -125,7 +128,14 @@ class TrainingSetup:
     interrupts: Interrupts
     reporter: Reporter
     parts: Parts = field(default_factory=Parts)
+    limit: TimeLimit | None = None
+    cuts: Sequence[Sequence[int]] = ()
     chosen: ChosenEpochs | None = None
     most_outputs: float = MOST_OUTPUTS
     keeps_adapters: bool = False
     prior: Prior | None = None
+
+    @property
+    def extraction_reporter(self) -> Reporter:
+        """The reporter for computing features, which is refused where the time limit is too short."""
+        return GuardedReporter(self.reporter, self.limit) if self.limit else self.reporter

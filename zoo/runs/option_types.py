@@ -71,6 +71,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Save the whole network with the adapter merged into it, not the adapter alone."""
     preset: str | None
     """Other defaults: fast (linear probe), balanced, best (longer, augmentation, average of weights)."""
+    time_limit: str | float | None
+    """End within this time, report included: trains as many of the epochs as fit, e.g. 90, 30m, 2h."""
     precision: str | None
     """Numerical precision (default: auto, bf16 or fp16 where fast)."""
     compile: str | None

@@ -16,6 +16,7 @@ from zoo.engine.hyperparameters import Hyperparameter, check, option, refuse_unk
 from zoo.engine.presets import PRESETS
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
+from zoo.system.durations import is_duration, seconds_of
 
 if TYPE_CHECKING:
     from zoo.contract.input_options import InputOptions
@@ -42,6 +43,7 @@ class Request:
         measured: The batch size that the run measured when it started, to resume or repeat it.
         compiled: Which steps of the run to repeat were compiled.
         streamed: Whether it decided then to decode inputs on the device in every epoch.
+        cuts: What the time limit of the run to repeat decided.
         fold: Which of ``folds`` the run is, from 1; ``None`` for the run that has them.
         overrides: Fields of the recipe that differ from the default.
     """
@@ -222,11 +224,20 @@ class Request:
     measured: int | None = None
     compiled: Sequence[Mapping[str, Any]] | None = None
     streamed: bool | None = None
+    cuts: Sequence[Sequence[int]] | None = None
     fold: int | None = None
     preset: str | None = option(
         "Other defaults: fast (linear probe), balanced, best (longer, augmentation, average of weights).",
         section="Common options",
         choices=tuple(PRESETS),
+        default=None,
+    )
+    time_limit: str | float | None = option(
+        "End within this time, report included: trains as many of the epochs as fit, e.g. 90, 30m, 2h.",
+        section="Common options",
+        metavar="SECONDS|30m",
+        holds=is_duration,
+        expected="a time greater than 0, such as 90, 90s, 30m or 2h",
         default=None,
     )
     precision: str = option(
@@ -268,6 +279,8 @@ class Request:
         object.__setattr__(self, "input", as_texts(self.input))
         check(Request, vars(self))
         check(Recipe, self.overrides)
+        if self.time_limit is not None:
+            object.__setattr__(self, "time_limit", seconds_of(self.time_limit))
         self._refuse_beside_folds()
 
     def _refuse_beside_folds(self) -> None:
@@ -275,6 +288,12 @@ class Request:
             raise UsageError(
                 "--val-split has no effect with --folds: each fold is validated on another part",
                 hint="Leave --val-split out.",
+            )
+
+        if self.folds and self.time_limit is not None:
+            raise UsageError(
+                "--time-limit does not work with --folds",
+                hint="Leave one of them out; --strategy probe makes folds fast.",
             )
 
     @classmethod

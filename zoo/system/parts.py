@@ -44,6 +44,11 @@ class Parts:
         self._parts: dict[str, _Times] = {}
         self._inside: list[_Times] = []  # the parts within each part that is running
 
+    @property
+    def began(self) -> float:
+        """When counting began, by ``time.perf_counter()``."""
+        return self._began.clock
+
     def so_far(self, name: str) -> None:
         """Count all that has passed since the beginning as the part ``name``."""
         self._add(name, _now().minus(self._began))

@@ -135,6 +135,11 @@ def find_rate(request: Request, output: Path | None, options: RunOptions) -> tup
     """
     if request.folds:
         raise UsageError("--folds has no effect with --find-lr", hint="Leave --folds out.")
+    if request.time_limit is not None:
+        raise UsageError(
+            "--time-limit has no effect with --find-lr, which takes 100 steps",
+            hint="Leave --time-limit out.",
+        )
     if output:
         refuse_existing(output)
     accelerator = accelerator_for(request, options)

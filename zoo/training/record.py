@@ -187,6 +187,7 @@ def results(fitted: FitResult, parts: Parts) -> dict[str, Any]:
         "metrics": finite(fitted.metrics),
         "samples_per_second": fitted.samples_per_second,
         "compiled": fitted.compiled,
+        "cuts": fitted.cuts,
         "seconds": fitted.seconds,
         "parts": {name: round(each, 2) for name, each in parts.seconds().items()},
         "memory": most_memory(),

@@ -66,6 +66,7 @@ def rerun(
         measured=record["measured_batch"] and record["measured_batch"]["size"],
         augment_on=record["placement"] and record["placement"]["augment_on"],
         streamed=record["placement"] and record["placement"]["streamed"],
+        cuts=record["results"].get("cuts"),
     )
     if choose_device(request.device).type == record["device"]:
         request = request.but(compiled=record["results"].get("compiled"))

@@ -14,6 +14,7 @@ from zoo.engine.phase_facts import PhaseFacts
 from zoo.engine.recipe import Recipe, preset_values
 from zoo.engine.strategies import Phase
 from zoo.modalities import modality_of
+from zoo.system.durations import in_words, seconds_of
 from zoo.training.plan import Plan
 from zoo.training.start import Start
 
@@ -44,6 +45,11 @@ def summarize(plan: Plan) -> dict[str, str]:
     }
     for phase, trained in zip(plan.phases, plan.facts, strict=True):
         facts[f"  {phase.name}"] = _what_trains(phase, trained)
+    if request.time_limit is not None and request.cuts is None:
+        facts["time limit"] = (
+            f"{in_words(seconds_of(request.time_limit))} from start to report, for at most "
+            "the epochs above"
+        )
     facts["metric"] = "; ".join([_selection(plan), *plan.opened.remarks])
     precision = plan.precision + (", compiled" if request.compile == "on" else "")
     if plan.precision != "fp32":

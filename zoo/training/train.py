@@ -20,13 +20,16 @@ from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.loop import FitResult, fit
 from zoo.engine.progress import StoppingReporter
 from zoo.engine.surgery import name_of
+from zoo.engine.time_limit import TimeLimit
 from zoo.engine.trackers import start_tracker
 from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import ContractError, Stopped, WorkersError
 from zoo.registry.adapter_record import AdapterBase, SavedAdapter
 from zoo.runs.folder import LAST, Outcome, finish_run
+from zoo.runs.request import Request
 from zoo.runs.requested_data import named_as_given
 from zoo.runs.run import Run
+from zoo.system.durations import seconds_of
 from zoo.system.parts import Parts
 from zoo.system.paths import cache_folder
 from zoo.tasks.losses import Loss, LossOptions
@@ -147,11 +150,21 @@ def training_setup(
         interrupts=interrupts,
         reporter=StoppingReporter(options.reporter, interrupts, stops=alone),
         parts=options.parts,
+        limit=_limit(plan.request, options),
+        cuts=plan.request.cuts or (),
         chosen=chosen,
         most_outputs=math.inf if plan.request.fold else MOST_OUTPUTS,
         keeps_adapters=plan.base is not None,
         prior=plan.start.kept.prior if plan.start.kept else None,
     )
+
+
+def _limit(request: Request, options: RunOptions) -> TimeLimit | None:
+    """The time limit, counted from the start of the command; a repetition has its decisions instead."""
+    if request.time_limit is None or request.cuts is not None:
+        return None
+    seconds = seconds_of(request.time_limit)
+    return TimeLimit(seconds, options.parts.began, report=options.report)
 
 
 def _loss(plan: Plan) -> Loss:
