@@ -140,6 +140,15 @@ def across(given: AudioInput) -> int:
     return 0 if given.features == "kaldi" else -1
 
 
+def views(prepared: Tensor, given: AudioInput) -> list[Tensor]:
+    """A batch a sixteenth earlier and later; none where a mask says which part is padding."""
+    if given.mask:
+        return []
+    axis = 1 if given.features == "kaldi" else -1
+    shift = prepared.shape[axis] // 16
+    return [prepared.roll(-shift, axis), prepared.roll(shift, axis)]
+
+
 def steps(given: AudioInput) -> list[dict[str, Any]]:
     """From a file to the tensor."""
     from zoo_audio.features import WINDOW
@@ -192,5 +201,6 @@ AUDIO = zoo.FileModality(
     image=image,
     preview=preview,
     across=across,
+    views=views,
     steps=steps,
 )

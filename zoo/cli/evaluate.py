@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import data_option, network_option, run_argument
+from zoo.cli.options import data_option, network_option, run_argument, tta_option
 from zoo.cli.output import emit_json, json_option, print_table, say
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Examples:
   zoo evaluate runs/resnet18-1 --data photos/
   zoo evaluate runs/resnet18-1 --data photos/ --split val
+  zoo evaluate runs/resnet18-1 --data photos/ --tta
   zoo evaluate runs/lstm-1 --data test.tsv --metric auroc --json
 """
 )
@@ -30,6 +31,7 @@ Examples:
 @click.option(
     "--split", metavar="val|test", help="Evaluate one split only (default: all held-out splits)."
 )
+@tta_option
 @shared(
     metric="Metric to print first (default: the run's selection metric).",
     text_column="Input column; twice for text pairs (default: as in training).",
@@ -45,6 +47,7 @@ def command(
     data: str,
     split: str | None,
     metric: str | None,
+    tta: bool,
     text_column: str | tuple[str, ...] | None,
     label_column: str | tuple[str, ...] | None,
     bad_files: BadFiles,
@@ -71,6 +74,7 @@ def command(
         data,
         split=split,
         metric=metric,
+        tta=tta,
         text_column=text_column,
         label_column=label_column,
         bad_files=bad_files,

@@ -68,6 +68,13 @@ def device_option(command: Command) -> Command:
     return shared(device=None)(command)
 
 
+tta_option = click.option(
+    "--tta",
+    is_flag=True,
+    help="Test-time augmentation: the mean over views of each input; several times slower.",
+)
+
+
 def output_option(
     metavar: str, writes: str, *, required: bool = False, dir_okay: bool = True
 ) -> Callable[[Command], Command]:

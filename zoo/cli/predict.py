@@ -13,7 +13,7 @@ import click
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
 from zoo.cli.limit_options import limit_options, threshold_of
-from zoo.cli.options import network_option, output_option, run_argument
+from zoo.cli.options import network_option, output_option, run_argument, tta_option
 from zoo.cli.output import clean, emit_json, json_option, note, say
 from zoo.cli.prediction_table import check_output, write_table
 from zoo.errors import DataError, UsageError
@@ -35,6 +35,7 @@ Examples:
   zoo predict runs/lstm-1 reviews.csv --text-column review
   zoo predict runs/tags-1 new/ --threshold 0.3 --threshold rain=0.6
   zoo predict runs/resnet18-1 new/ --coverage 0.9 --reject 0.05
+  zoo predict runs/resnet18-1 new/ --tta
   printf 'a dog runs\\tan animal moves\\n' | zoo predict runs/pairs-1 -
 """
 )
@@ -46,6 +47,7 @@ Examples:
     "--top-k", type=click.IntRange(min=1), metavar="K", help="Print only the K most likely classes."
 )
 @limit_options
+@tta_option
 @output_option("FILE.csv|.parquet", "Write a table instead of printing.")
 @shared(
     text_column="Input column of a table; twice for text pairs.",
@@ -62,6 +64,7 @@ def command(
     thresholds: tuple[str, ...],
     coverage: float | None,
     reject: float | None,
+    tta: bool,
     output: Path | None,
     text_column: str | tuple[str, ...] | None,
     bad_files: BadFiles,
@@ -94,6 +97,7 @@ def command(
         threshold=threshold_of(thresholds, opened.classes),
         coverage=coverage,
         reject=reject,
+        tta=tta,
         bad_files=bad_files,
         quoting=quoting,
         device=device,

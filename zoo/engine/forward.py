@@ -206,6 +206,7 @@ class Forward:
         reporter: Reporter,
         accelerator: Accelerator | None = None,
         features: _Call | None = None,
+        call: _Call | None = None,
         title: str = "predict",
     ) -> Tensor:
         """Logits of a whole split in its own order: ``(count, outputs)``.
@@ -216,6 +217,7 @@ class Forward:
             reporter: Gets the progress bar.
             accelerator: Its processes share the batches, and each gets all logits.
             features: As in :meth:`logits`.
+            call: From a batch to its logits; default: :meth:`logits`.
             title: Of the progress bar.
         """
         rank, processes = 0, 1
@@ -233,7 +235,7 @@ class Forward:
         fetched = Fetched(self.device, write)
         with self.inference(count), reporter.steps(title, len(loader)) as advance:
             for batch in self.batches(loader):
-                fetched.add(batch["index"], self.logits(batch, features))
+                fetched.add(batch["index"], call(batch) if call else self.logits(batch, features))
                 advance()
             fetched.finish()
         if accelerator is not None and processes > 1:

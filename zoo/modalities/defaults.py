@@ -83,6 +83,10 @@ class Defaults:
     def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Any:
         """``None``: inputs are read completely."""
 
+    def test_views(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Sequence[Any]:
+        """None."""
+        return ()
+
     def truncation_note(
         self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
     ) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
+    from zoo.modalities.views import View
 
 
 class Modality(InputKind, Protocol):
@@ -155,6 +156,14 @@ class Modality(InputKind, Protocol):
             tokenizer: The run's tokenizer, if it has one.
             pairs: Whether the inputs are pairs.
             reading: The result of :meth:`reading`.
+        """
+
+    def test_views(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Sequence[View]:
+        """Other views of a batch, for test-time augmentation; empty if there are none.
+
+        Args:
+            spec: The run's spec.
+            data: ``data`` in its ``run.json``.
         """
 
     def predict_command(self, folder: str, example: Any) -> str:

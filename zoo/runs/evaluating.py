@@ -29,6 +29,7 @@ def evaluate(
     device: str,
     workers: int | None,
     reporter: Reporter | None,
+    tta: bool = False,
 ) -> dict[str, Evaluation]:
     """The metrics of ``run`` on samples of :func:`held_out_samples`, by split.
 
@@ -37,7 +38,9 @@ def evaluate(
     results = {}
     for name, chosen in held_out.items():
         samples = chosen.samples
-        logits, found = run.logits(samples, device=device, workers=workers, reporter=reporter)
+        logits, found = run.logits(
+            samples, device=device, workers=workers, reporter=reporter, tta=tta
+        )
         assert samples.labels is not None
         evaluation = task.evaluation(logits, samples.labels, run.classes)
         for remark in evaluation.notes:

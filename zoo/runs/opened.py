@@ -34,6 +34,7 @@ from zoo.errors import (
 from zoo.modalities import Modality, modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.not_seen import NotSeen
+from zoo.modalities.views import View
 from zoo.registry.modalities import installed_modalities
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import damaged, require_modality
@@ -41,6 +42,7 @@ from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, read_calib
 from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.report.subject import read_history
+from zoo.runs.test_time import averaging, views_of
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.runs.training_data import TrainingData
 from zoo.tasks import task_from_json
@@ -278,13 +280,32 @@ class OpenedRun:
         precision = self.record["precision"] if place.type == self.record["device"] else "fp32"
         return Forward(self.backbone, device=place, precision=precision)
 
+    def views(self) -> Sequence[View]:
+        """The views of an input beside the input as it is, for test-time augmentation.
+
+        Raises:
+            UsageError: There are none.
+        """
+        return views_of(self.modality, self.spec, self.record["data"])
+
     def logits(
-        self, samples: Samples, *, device: str, workers: int | None, reporter: Reporter | None
+        self,
+        samples: Samples,
+        *,
+        device: str,
+        workers: int | None,
+        reporter: Reporter | None,
+        tta: bool = False,
     ) -> tuple[Tensor, NotSeen]:
-        """The outputs ``(N, outputs)`` for all samples, and which parts of inputs were not seen."""
+        """The outputs ``(N, outputs)`` for all samples, and which parts of inputs were not seen.
+
+        With ``tta``, they are logits of the mean of the probabilities over views of the inputs.
+        """
+        views = self.views() if tta else ()
         forward, reporter = self.forward(device), reporter or Quiet()
+        call = averaging(forward, self.task, views) if views else None
         with self.loaders(workers).plain(samples, self.reading) as loader:
-            logits = forward.predict(loader, count=len(samples), reporter=reporter)
+            logits = forward.predict(loader, count=len(samples), reporter=reporter, call=call)
             found = self.modality.not_seen(loader, self.spec)
         for fact in found.facts:
             reporter.note(fact)

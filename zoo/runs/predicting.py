@@ -54,12 +54,13 @@ def predict(
     samples: Samples,
     *,
     limits: PredictionLimits,
+    tta: bool,
     device: str,
     workers: int | None,
     reporter: Reporter,
 ) -> PredictionList:
     """The predictions of ``run`` for samples of :func:`open_new`, in their order."""
-    logits, found = run.logits(samples, device=device, workers=workers, reporter=reporter)
+    logits, found = run.logits(samples, device=device, workers=workers, reporter=reporter, tta=tta)
     outputs = run.task.decode(logits / run.temperature)
     predictions = predictions_of(
         run.task, samples, outputs, run.classes, threshold=limits.threshold, unread=found.names

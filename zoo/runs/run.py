@@ -25,6 +25,7 @@ from zoo.runs.predictions import EvaluatedSamples, PredictionList
 from zoo.runs.predictor import Predictor
 from zoo.runs.report.page import Report
 from zoo.runs.shown import ShownRun
+from zoo.runs.test_time import note_cost, refuse_beside
 from zoo.tasks.evaluation import Evaluation
 
 
@@ -64,6 +65,7 @@ class Run(ShownRun):
         threshold: Threshold = None,
         coverage: float | None = None,
         reject: float | None = None,
+        tta: bool = False,
         bad_files: BadFiles = "error",
         quoting: Quoting | None = None,
         device: str = "auto",
@@ -90,6 +92,8 @@ class Run(ShownRun):
                 probability. Not for multi-label.
             reject: Marks inputs unlike the training data as rejected: above this quantile of the
                 energy of the validation samples, so that about this share of usual inputs is.
+            tta: Test-time augmentation: predict the mean over views of each input, such as an image
+                and its mirror image. Takes as many times the computation.
             bad_files: ``error`` stops at an unreadable input; ``skip`` puts a ``NoPrediction``
                 with the reason in its place.
             quoting: Quoting of tables; by default as in training.
@@ -101,8 +105,12 @@ class Run(ShownRun):
             DataError: An input cannot be read or is of another modality, or none is readable.
             UsageError: A value is out of range, or does not apply to the run.
         """
+        if tta:
+            refuse_beside(coverage, reject)
         limits = limits_of(self, threshold, coverage, reject)
         reporter = reporter or Quiet()
+        if tta:
+            note_cost(self.views(), reporter)
         samples, unreadable = predicting.open_new(
             self,
             inputs,
@@ -112,7 +120,7 @@ class Run(ShownRun):
             reporter=reporter,
         )
         predictions = predicting.predict(
-            self, samples, limits=limits, device=device, workers=workers, reporter=reporter
+            self, samples, limits=limits, tta=tta, device=device, workers=workers, reporter=reporter
         )
         predicting.put_back(predictions, unreadable)
         return predictions
@@ -155,6 +163,7 @@ class Run(ShownRun):
         *,
         split: str | None = None,
         metric: str | None = None,
+        tta: bool = False,
         text_column: ColumnNames = None,
         label_column: ColumnNames = None,
         bad_files: BadFiles = "error",
@@ -173,6 +182,7 @@ class Run(ShownRun):
             data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`.
             split: Evaluate this split only.
             metric: A metric to compute, such as ``auroc``; by default the run's selection metric.
+            tta: As for :meth:`predict`.
             text_column: By default as in training.
             label_column: By default as in training.
             bad_files: ``error``, or ``skip`` to leave unreadable inputs out.
@@ -186,6 +196,8 @@ class Run(ShownRun):
             DataError: The data is for another task, or holds training samples only.
         """
         task = self.task if metric is None else self.task.selecting(self.find_metric(metric))
+        if tta:
+            note_cost(self.views(), reporter or Quiet())
         held_out = evaluating.held_out_samples(
             self,
             data,
@@ -197,7 +209,7 @@ class Run(ShownRun):
             reporter=reporter or Quiet(),
         )
         return evaluating.evaluate(
-            self, held_out, task=task, device=device, workers=workers, reporter=reporter
+            self, held_out, task=task, device=device, workers=workers, reporter=reporter, tta=tta
         )
 
     def evaluated(

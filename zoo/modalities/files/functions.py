@@ -64,6 +64,8 @@ class FileFunctions:
         preview: The same from a sample, for lists of files.
         across: From ``input`` to the axis of a prepared input that is horizontal in its image.
             Attribution sets parts along this axis to zero in turn.
+        views: From ``(prepared, input)``, a batch of prepared inputs ``(B, *shape)``, to a list of
+            the same inputs seen otherwise, of the same shape: for ``zoo predict --tta``.
         steps: The preprocessing steps, for users of an export.
         augmented: Whether ``prepare`` augments.
         pretrained: Default hyperparameters from pretrained weights, where they differ from those
@@ -97,6 +99,7 @@ class FileFunctions:
     image: Callable[[Tensor, Any], Any] | None = None
     preview: Callable[[Any], Any] | None = None
     across: Callable[[Any], int] | None = None
+    views: Callable[[Tensor, Any], Iterable[Tensor]] | None = None
     steps: Callable[[Any], list[dict[str, Any]]] | None = None
     augmented: bool = True
     pretrained: Mapping[str, Any] = field(default_factory=dict)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
+    from zoo.modalities.views import View
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,6 +104,12 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         return facts_of(self, spec, splits)
 
     # -- reading -----------------------------------------------------------------------------
+
+    def test_views(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Sequence[View]:
+        """Those of the plugin."""
+        from zoo.modalities.files.views import views_of_files
+
+        return views_of_files(self, spec, lambda: self.padded_batch(spec))
 
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """Not known of a single input."""

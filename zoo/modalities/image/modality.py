@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
+    from zoo.modalities.views import View
 
 _LR = 2e-4  # where training starts from weights
 
@@ -121,6 +122,14 @@ class ImageModality(DefaultsOfFiles):
             deep=bool(images.get("all_deep", False)),
             windowed=bool(images.get("windowed", False)),
         )
+
+    def test_views(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Sequence[View]:
+        """See :mod:`zoo.modalities.image.views`; mirrored if training images were."""
+        from zoo.modalities.image.views import image_views
+
+        images = data.get("images") or {}
+        mirrored = spec.image_input.flip and bool(images.get("mirrored", True))
+        return image_views(spec.image_input, mirrored=mirrored)
 
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """The parts that were recorded while the loader read images."""

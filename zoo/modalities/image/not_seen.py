@@ -174,7 +174,11 @@ def reading_in_words(image_input: ImageInput, splits: Splits, *, given: bool) ->
 def reading_record(image_input: ImageInput, splits: Splits, *, given: bool) -> dict[str, Any]:
     """The same for ``run.json``."""
     traits = _traits(splits)
-    scale = {"value_range": list(image_input.value_range), "value_range_given": given}
+    scale = {
+        "mirrored": image_input.flip and splits.flip,
+        "value_range": list(image_input.value_range),
+        "value_range_given": given,
+    }
     if traits is None:  # demo data
         return scale
     return {
