@@ -27,7 +27,7 @@ from zoo.registry.registry import Registry
 from zoo.runs.request import OPTIONS as TABLE
 
 NOT_ABOUT_TRAINING = {
-    *("data", "classes", "text_column", "label_column", "task", "val_split"),
+    *("data", "classes", "text_column", "label_column", "task", "val_split", "test_split"),
     *("bad_files", "quoting", "dedupe", "value_range"),  # which samples there are: the data's tests
     *("group_column", "group_pattern", "group_table"),  # test_data_groups.py
     "corrections",  # test_data_corrections.py

@@ -10,7 +10,7 @@ from zoo.data.classes import label_array
 from zoo.data.examined import Keeps
 from zoo.data.groups import group_split
 from zoo.data.labels import LabelKind, Part
-from zoo.data.layouts import DataRequest
+from zoo.data.layouts import DataRequest, Layout
 from zoo.data.readable import readable
 from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
 
@@ -28,15 +28,28 @@ def checked(
     return Samples(request.kind, part.inputs, labels, fingerprint, *known, digests)
 
 
-def halves(request: DataRequest, samples: Samples, task: LabelKind) -> tuple[Samples, Samples]:
-    """Split off the requested validation share, which may come out empty."""
+def halves(
+    request: DataRequest, samples: Samples, task: LabelKind, share: float | None = None
+) -> tuple[Samples, Samples]:
+    """Split off a share, by default the requested validation share; it may come out empty."""
     labels, groups = samples.labels, samples.groups
+    share = request.val_split if share is None else share
     assert labels is not None
     if groups is None or len(np.unique(groups)) < 2:
-        train, val = task.split(labels, request.val_split, request.seed)
+        train, val = task.split(labels, share, request.seed)
     else:
-        train, val = group_split(task.strata(labels), groups, request.val_split, request.seed)
+        train, val = group_split(task.strata(labels), groups, share, request.seed)
     return samples.select(train), samples.select(val)
+
+
+def without_test(
+    request: DataRequest, samples: Samples, task: LabelKind, layout: Layout
+) -> tuple[Samples, Samples | None]:
+    """Split off the requested test share, unless the data has a test split; ``None`` for none."""
+    if not request.test_split or "test" in layout:
+        return samples, None
+    rest, test = halves(request, samples, task, request.test_split)
+    return (rest, test) if len(test) else (samples, None)
 
 
 def as_splits(

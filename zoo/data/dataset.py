@@ -38,6 +38,7 @@ def open_data(
     quoting: Quoting | None = None,
     groups: GroupSource = NO_GROUPS,
     corrections: str | None = None,
+    test_split: float = 0.0,
     keep: Keeps | None = None,
 ) -> Splits:
     """Open a folder, a table or a Hub dataset, and read every input once to check it.
@@ -68,6 +69,8 @@ def open_data(
             data has them.
         corrections: For training, a CSV of samples to relabel or drop
             (:mod:`zoo.data.corrections`).
+        test_split: The share, below 1, that is set aside as ``test`` before that if the data has
+            no test split: neither trained on nor validated on.
         keep: Takes what the inputs of training and validation are decoded to.
 
     Raises:
@@ -91,6 +94,7 @@ def open_data(
         source,
         groups,
         corrections,
+        test_split,
     )
     layout = layout_of(request)
     if need == "evaluate":

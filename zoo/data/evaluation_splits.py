@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from zoo.data.checked_splits import as_splits, checked, halves
+from zoo.data.checked_splits import as_splits, checked, halves, without_test
 from zoo.data.classes import (
     choose_classes,
     label_array,
@@ -43,8 +43,9 @@ def evaluation_splits(request: DataRequest, layout: Layout, known: Sequence[str]
         val, test = samples.get("val"), samples.get("test")
         return as_splits(request, classes, task, train=nothing, val=val, test=test)
     whole = samples["all"]
-    train, val = halves(request, whole, task)
-    return as_splits(request, classes, task, train=train, val=val, whole=whole)
+    rest, test = without_test(request, whole, task, layout)
+    train, val = halves(request, rest, task)
+    return as_splits(request, classes, task, train=train, val=val, test=test, whole=whole)
 
 
 def _evaluated(request: DataRequest, layout: Layout) -> dict[str, Part]:

@@ -55,6 +55,7 @@ class DataRequest:
         given: The data in memory, if it is not a path.
         groups: Where the group of a sample is found.
         corrections: A file of decisions on labels.
+        test_split: The share that is set aside if the data has no test split; 0 for none.
     """
 
     source: str
@@ -67,6 +68,7 @@ class DataRequest:
     given: Any = None
     groups: GroupSource = NO_GROUPS
     corrections: str | None = None
+    test_split: float = 0.0
 
 
 def layout_of(request: DataRequest) -> Layout:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zoo.data.checked_splits import as_splits, checked, halves
+from zoo.data.checked_splits import as_splits, checked, halves, without_test
 from zoo.data.classes import (
     check_count,
     choose_classes,
@@ -75,8 +75,10 @@ def training_splits(
     """
     found = _parts(request, layout, wanted)
     samples = _samples(request, found, keep)
+    samples[found.own], test = without_test(request, samples[found.own], found.task, layout)
     train, val = _divided(request, found, samples, divides=divides)
-    held_out = [each for each in (val, *_test(request, layout, found)) if len(each)]
+    tests = _test(request, layout, found) if test is None else [test]
+    held_out = [each for each in (val, *tests) if len(each)]
     leaked, before = overlap(train, held_out), len(train)
     if dedupe and leaked.in_train.any():
         train = drop_leaked(train, leaked, found.classes)
@@ -84,7 +86,7 @@ def training_splits(
     found.task.require_variety(train.labels, found.trained.where, found.classes)
     inputs, labels = found.trained.columns
     return replace(
-        as_splits(request, found.classes, found.task, train=train, val=val),
+        as_splits(request, found.classes, found.task, train=train, val=val, test=test),
         shared=leaked.shared,
         near=leaked.near,
         shared_groups=leaked.groups,
@@ -106,6 +108,8 @@ def _parts(request: DataRequest, layout: Layout, wanted: int | None) -> Training
     parts = {key: _with_groups(request, part) for key, part in parts.items()}
     if "val" in parts and request.val_split != VAL_SPLIT:
         request.findings.note("--val-split is ignored: the data has a validation split")
+    if request.test_split and "test" in layout:
+        request.findings.note("--test-split is ignored: the data has a test split")
     request.findings.check()
     parts = unify_integer_labels(parts, (), request.findings)
     parts, applied = _corrected(request, layout, parts)

@@ -61,7 +61,7 @@ _KEPT = (
 
 _KEPT_OF_DATA = (
     *("source", "fingerprint", "val_fingerprint", "train", "val", "removed"),
-    *("val_split", "split_seed", "text_column", "label_column", "columns", "quoting"),
+    *("val_split", "test_split", "split_seed", "text_column", "label_column", "columns", "quoting"),
 )
 """Keys of its ``data``: not the skipped or duplicate inputs, which are paths or texts."""
 

@@ -106,6 +106,7 @@ def held_out_samples(
         need="evaluate",
         known_classes=run.classes,
         val_split=trained.val_split,
+        test_split=trained.test_split,
         seed=trained.seed,
         text_column=text_column or trained.columns.inputs,
         label_column=label_column or trained.columns.labels,

@@ -31,6 +31,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Label column; repeat for several targets, or one 0/1 column per label."""
     val_split: float | None
     """Fraction held out for validation if the data has no split (default: 0.2)."""
+    test_split: float | None
+    """Fraction set aside for a later test if the data has no test split (default: 0)."""
     bad_files: BadFiles | None
     """What to do with unreadable files and rows (default: error)."""
     quoting: Quoting | None

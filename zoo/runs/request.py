@@ -95,6 +95,15 @@ class Request:
         own_data=True,
         default=0.2,
     )
+    test_split: float = option(
+        "Fraction set aside for a later test if the data has no test split (default: 0).",
+        section=_DATA,
+        metavar="SHARE",
+        at_least=0,
+        below=1,
+        own_data=True,
+        default=0.0,
+    )
     bad_files: BadFiles = option(
         "What to do with unreadable files and rows (default: error).",
         section=_DATA,

@@ -71,6 +71,7 @@ def _opened(
         need="folds" if request.folds else "train",
         classes=request.classes,
         val_split=request.val_split,
+        test_split=request.test_split,
         seed=request.seed,
         text_column=request.text_column,
         label_column=request.label_column,

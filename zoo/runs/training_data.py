@@ -21,6 +21,7 @@ class TrainingData:
         val_split: Fraction held out for validation.
         seed: Random seed of that split.
         fingerprint: Fingerprint of the data.
+        test_split: Fraction set aside before that.
         val: Fingerprint of the validation samples.
         groups: Where the group of a sample was found.
     """
@@ -31,6 +32,7 @@ class TrainingData:
     fingerprint: str
     val: str
     groups: GroupSource = NO_GROUPS
+    test_split: float = 0.0
 
     @property
     def learned(self) -> Columns:
@@ -60,6 +62,7 @@ class TrainingData:
             fingerprint=str(data["fingerprint"]),
             val=str(data["val_fingerprint"]),
             groups=_groups(data.get("groups")),
+            test_split=_share(data.get("test_split", 0.0)),
         )
 
 
@@ -67,6 +70,12 @@ def _names(given: Any) -> list[str]:
     """Column names as in ``run.json``."""
     if not (isinstance(given, list) and all(type(n) is str for n in given)):
         raise TypeError("'columns' must be a list of strings")
+    return given
+
+
+def _share(given: Any) -> float:
+    if type(given) is not float or not 0 <= given < 1:
+        raise ValueError(f"'test_split' must not be {given!r}")
     return given
 
 

@@ -65,7 +65,8 @@ def _counts(plan: Plan) -> str:
     if request.over_folds:
         of = "" if groups is None else f" of {len(set(groups.tolist()))} groups"
         return f"{len(splits.train)} samples{of} in {request.folds} folds"
-    return f"{len(splits.train)} training, {len(splits.val)} validation samples"
+    counts = f"{len(splits.train)} training, {len(splits.val)} validation samples"
+    return counts + (f", {len(splits.test)} set aside for a test" if splits.test else "")
 
 
 def _selection(plan: Plan) -> str:
