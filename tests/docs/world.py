@@ -166,7 +166,7 @@ _CALIBRATION = FittedCalibration(
     loss_after=None,
     thresholds=None,
     conformal=(_SCORES,),
-    energy=_SCORES,
+    distance=_SCORES,
 )
 
 

@@ -68,7 +68,8 @@ def test_an_adapter_run_reopens_to_the_same_logits_to_the_bit(
     kind: str, few: Path, base: Path, tmp_path: Path
 ) -> None:
     run = train(few, tmp_path / "run", weights=str(base), strategy=kind)
-    assert {file.name for file in run.folder.glob("*.safetensors")} == {"adapter.safetensors"}
+    written = {"adapter.safetensors", "feature_bank.safetensors"}
+    assert {file.name for file in run.folder.glob("*.safetensors")} == written
     opened = zoo.open_run(run.folder)
     assert torch.equal(logits(opened), logits(run))
     assert not torch.equal(logits(opened), logits(zoo.open_run(base)))

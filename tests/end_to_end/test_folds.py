@@ -96,11 +96,11 @@ def test_a_fold_is_a_run_and_the_final_network_has_seen_all(
     assert 'id="folds"' in report
     assert "samples, out of fold" in report
     assert grouped.record["data"]["train"] == 100
-    found = grouped.calibration  # of the out-of-fold predictions, which have no energy
+    found = grouped.calibration  # of the out-of-fold predictions, whose network has seen all
     assert found is not None
-    assert (found.samples, found.energy) == (100, None)
+    assert (found.samples, found.distance) == (100, None)
     assert found.summary() == grouped.record["results"]["calibration"]
-    with pytest.raises(UsageError, match="which is a run with folds"):
+    with pytest.raises(UsageError, match="needs features of training samples"):
         grouped.predict([], reject=0.1)
     with pytest.raises(DataError, match="trained on all 100 samples"):
         grouped.evaluate(patients)

@@ -183,6 +183,7 @@ def test_prediction_sets_cover_and_unusual_inputs_are_rejected(
     ]
     rejected = [row["rejected"] for row in found]
     assert 0 < sum(rejected) <= 11  # beyond the same rank, where texts that are equal tie
+    assert [row["ood"] > 0.75 for row in found] == rejected
     lines = zoo_cli("predict", run, val, *asked).out.splitlines()
     assert [line.endswith("\trejected") for line in lines] == rejected
     assert zoo_cli("predict", run, val, *asked, "--output", tmp_path / "out.csv").code == 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zoo.errors import RunError
 from zoo.runs.calibrating import calibrated, fit_temperature
 from zoo.runs.calibration_file import Scores, read_calibration, write_calibration
+from zoo.runs.feature_bank import BANK, FeatureBank, read_bank
 from zoo.tasks.multi_label import MultiLabel
 from zoo.tasks.regression import Regression
 from zoo.tasks.single_label import SingleLabel
@@ -143,7 +144,6 @@ def test_intervals_of_regression_hold_the_true_value_as_promised() -> None:
 def test_what_other_tasks_do_not_have() -> None:
     logits = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
     numbers = logits.numpy()
-    assert Regression().energies(logits) is None
     flags = calibrated(MultiLabel(), logits, (numbers > 0).astype(np.float32), ("x", "y"))
     assert flags is not None
     assert flags.conformal == ()
@@ -152,6 +152,40 @@ def test_what_other_tasks_do_not_have() -> None:
     assert calibrated(SingleLabel(), logits[:19], np.zeros(19, dtype=np.int64), ("x", "y")) is None
     lost = torch.full_like(logits, torch.nan)
     assert calibrated(SingleLabel(), lost, np.zeros(30, dtype=np.int64), ("x", "y")) is None
+
+
+def test_inputs_unlike_the_training_data_are_far_from_it(tmp_path: Path) -> None:
+    """The 10th nearest of some clusters on a sphere; another kind is in none of them."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(5, 32, generator=generator)
+    usual = centres.repeat(30, 1) + 0.3 * torch.randn(150, 32, generator=generator)
+    unusual = torch.randn(50, 32, generator=generator)
+    FeatureBank.of(usual[:100]).write(tmp_path)
+    bank = read_bank(tmp_path, 32)
+    assert bank is not None
+    near, far = (
+        bank.distances(7 * usual[100:]),
+        bank.distances(unusual),
+    )  # their length is no matter
+    assert far.min() > near.max()
+    rows, one = torch.nn.functional.normalize(usual[:100]), unusual[0] / unusual[0].norm()
+    tenth = sorted((1 - rows.half().float() @ one).tolist())[9]
+    assert float(far[0]) == pytest.approx(tenth, abs=1e-6)
+    scores = Scores.of(near.double().numpy())
+    assert (
+        scores.share_below(-1),
+        scores.share_below(float(near.max())),
+        scores.share_below(2),
+    ) == (*(0, 0.98, 1),)
+    assert scores.share_below(float("nan")) == 1
+    assert read_bank(tmp_path / "elsewhere", 32) is None
+    for damage in (torch.zeros(3, 31), torch.zeros(3), torch.full((3, 32), torch.nan)):
+        FeatureBank(damage).write(tmp_path)
+        with pytest.raises(RunError, match="is damaged"):
+            read_bank(tmp_path, 32)
+    (tmp_path / BANK).write_bytes(b"no tensors")
+    with pytest.raises(RunError, match="is damaged"):
+        read_bank(tmp_path, 32)
 
 
 def test_the_file_holds_everything_and_damage_is_told(tmp_path: Path) -> None:
@@ -166,7 +200,7 @@ def test_the_file_holds_everything_and_damage_is_told(tmp_path: Path) -> None:
         {"temperature": 0.0},
         {"samples": "many"},
         {"thresholds": {"a": 0.5}},
-        {"energy": {"samples": 1, "values": [1.0, 2.0]}},
+        {"distance": {"samples": 1, "values": [1.0, 2.0]}},
         {"conformal": [{"samples": 1, "values": []}]},
         {"conformal": None},
     ):

@@ -29,6 +29,7 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
     if any("unread" in row for row in rows):
         columns["unread"] = [row.get("unread", []) for row in rows]
     first = next(row for row in rows if "error" not in row)
+    columns |= {key: [row.get(key) for row in rows] for key in ("rejected", "ood") if key in first}
     if "values" in first:
         return columns | _numbers(rows, first)
     given = [row.get("probabilities", {}) for row in rows]
@@ -39,9 +40,8 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
         columns["probability"] = [
             by_class.get(x) for by_class, x in zip(given, labels, strict=True)
         ]
-    for key in ("prediction_set", "rejected"):
-        if key in first:
-            columns[key] = [row.get(key) for row in rows]
+    if "prediction_set" in first:
+        columns["prediction_set"] = [row.get("prediction_set") for row in rows]
     kept = {name for by_class in given for name in by_class}
     return columns | {
         f"p({n})": [by_class.get(n) for by_class in given] for n in classes if n in kept

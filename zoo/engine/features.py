@@ -101,8 +101,7 @@ def compute(
         facts: The description, for ``zoo cache``.
         reporter: Receives a note if the cache is not writable.
     """
-    name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
-    path = folder / f"{name}.npy"
+    path = _path(folder, key)
     remove_left(folder)
     whole = is_whole(path)
     if whole is False:
@@ -128,6 +127,19 @@ def compute(
     in_memory = np.empty(shape, dtype=dtype)
     fill(in_memory)
     return in_memory
+
+
+def kept(
+    folder: Path, *, key: Iterable[str], shape: tuple[int, ...], dtype: type[np.generic]
+) -> NDArray[Any] | None:
+    """The outputs that :func:`compute` has cached; ``None`` if they are not there."""
+    path = _path(folder, key)
+    return _read(path, shape, dtype) if is_whole(path) else None
+
+
+def _path(folder: Path, key: Iterable[str]) -> Path:
+    name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
+    return folder / f"{name}.npy"
 
 
 def _read(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any] | None:

@@ -29,6 +29,9 @@ _TRIMMED_EVERY = 4  # batches
 
 _Call = Callable[[Mapping[str, Tensor]], Tensor]
 
+FeatureScore = Callable[[Tensor], Tensor]
+"""From features ``(B, feature_dim)`` to one number each, ``(B,)``."""
+
 
 class FeaturesOf(Protocol):
     """As :meth:`Forward.features`."""
@@ -147,17 +150,21 @@ class Forward:
         self,
         batch: Mapping[str, Tensor],
         features: _Call | None = None,
+        score: FeatureScore | None = None,
     ) -> Tensor:
         """``(B, outputs)``, computed in float32, on the device; the backbone in evaluation mode.
 
         Args:
             batch: Input of ``features``, on any device.
             features: From a batch on the device to ``(B, feature_dim)``; default: the backbone's.
+            score: Of the features; one more output.
         """
         self.backbone.eval()
         with self.autocast(exact=True):
             output = (features or self.backbone.features)(self.place(batch))
-        return head_logits(self.backbone, output.float())
+        rows = output.float()
+        logits = head_logits(self.backbone, rows)
+        return logits if score is None else torch.cat([logits, score(rows)[:, None]], dim=1)
 
     @contextmanager
     def inference(self, count: int, *, compiled: str = "") -> Iterator[FeaturesOf]:

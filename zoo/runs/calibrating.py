@@ -33,7 +33,7 @@ def calibrated(
     groups: NDArray[np.str_] | None = None,
     *,
     seed: int = 0,
-    whole: bool = True,
+    distances: NDArray[np.float64] | None = None,
 ) -> FittedCalibration | None:
     """What ``calibration.json`` holds; ``None`` for too few samples, or NaN.
 
@@ -48,8 +48,7 @@ def calibrated(
         classes: Class names, or target columns.
         groups: ``(N,)``, the group of each sample, if groups are known: none is in both halves.
         seed: Of the halves.
-        whole: Whether the network returned these logits. Logarithms of probabilities, as of folds,
-            have no energy.
+        distances: From the training samples, of held-out ones; see :class:`FeatureBank`.
     """
     logits = logits.double()
     units = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -64,7 +63,7 @@ def calibrated(
             temperature = fit_temperature(task, logits, labels)
     outputs = task.decode(logits)
     limits = task.best_thresholds(task.decode(logits / temperature), labels)
-    conformity, energies = task.conformity(outputs, labels), task.energies(logits)
+    conformity = task.conformity(outputs, labels)
     return FittedCalibration(
         samples=len(labels),
         temperature=temperature,
@@ -74,7 +73,7 @@ def calibrated(
         loss_after=after,
         thresholds=None if limits is None else dict(zip(classes, limits.tolist(), strict=True)),
         conformal=() if conformity is None else tuple(map(Scores.of, conformity.T)),
-        energy=None if energies is None or not whole else Scores.of(energies),
+        distance=None if distances is None else Scores.of(distances),
     )
 
 

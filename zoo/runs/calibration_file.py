@@ -53,6 +53,10 @@ class Scores:
         place = int(np.searchsorted(_ranks(self.samples, len(self.values)), max(rank, 1)))
         return self.values[place]
 
+    def share_below(self, value: float) -> float:
+        """The share of the samples with a lower score than ``value``; 1 for NaN."""
+        return float(np.searchsorted(self.values, value) / len(self.values))
+
 
 def _ranks(samples: int, kept: int) -> NDArray[np.int64]:
     """The ranks, from 1, of the kept scores: the last one is ``samples``."""
@@ -76,7 +80,7 @@ class FittedCalibration:
         conformal: Of the true class, one minus its probability before the temperature, so that the
             samples are used once; or of each regression target, the absolute error. Empty for other
             tasks.
-        energy: Scores of the logits (Liu et al. 2020, arXiv:2010.03759); ``None`` if they have none.
+        distance: From the training samples, of held-out ones; ``None`` if it is unknown.
     """
 
     samples: int
@@ -87,7 +91,7 @@ class FittedCalibration:
     loss_after: float | None
     thresholds: Mapping[str, float] | None
     conformal: tuple[Scores, ...]
-    energy: Scores | None
+    distance: Scores | None
 
     def summary(self) -> dict[str, Any]:
         """Its entry in ``run.json``: all but the thresholds and the scores."""
@@ -113,8 +117,8 @@ class FittedCalibration:
             raise ValueError(f"its temperature is {data['temperature']}")
         given = {key: value for key, value in data.items() if key in _KINDS and key != "format"}
         conformal = tuple(_scores(each, "conformal") for each in given["conformal"])
-        energy = given["energy"] and _scores(given["energy"], "energy")
-        return cls(**{**given, "conformal": conformal, "energy": energy})
+        distance = given["distance"] and _scores(given["distance"], "distance")
+        return cls(**{**given, "conformal": conformal, "distance": distance})
 
 
 _SUMMARY = (
@@ -126,7 +130,7 @@ _KINDS = {
     "samples": (int,),
     "temperature": _NUMBER,
     **dict.fromkeys(_SUMMARY[2:], (*_NUMBER, NONE)),
-    **dict.fromkeys(("thresholds", "energy"), (dict, NONE)),
+    **dict.fromkeys(("thresholds", "distance"), (dict, NONE)),
     "conformal": (list,),
 }
 

@@ -13,7 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.contract.network.backbone import Backbone
@@ -28,6 +30,7 @@ from zoo.registry.run_record import TOKENIZER as TOKENIZER
 from zoo.registry.run_record import read_record as read_record
 from zoo.runs.calibrating import calibrated
 from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, write_calibration
+from zoo.runs.feature_bank import FeatureBank
 from zoo.runs.folds import OUTPUTS
 from zoo.runs.model_card import model_card
 from zoo.runs.predictions import EvaluatedSamples, evaluated_samples, write_predictions
@@ -58,6 +61,7 @@ class Outcome:
         outputs: For a fold: the validation outputs after every epoch, which choose the epoch.
         adapter: What the backbone has that its base has not, and its record; ``None`` to save the
             whole network.
+        typical: Features of training samples, and the distances of validation samples from them.
     """
 
     record: Mapping[str, Any]
@@ -70,6 +74,7 @@ class Outcome:
     logits: Tensor
     outputs: Mapping[int, Tensor] | None = None
     adapter: tuple[SavedAdapter, Mapping[str, Tensor]] | None = None
+    typical: tuple[FeatureBank, NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +184,8 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
         evaluated = evaluated_samples(outcome.val, task.decode(outcome.logits))
         write_predictions(folder / PREDICTIONS, evaluated, classes, task=task)
         record = {**record, "results": {**record["results"], "calibration": None}}
+        if outcome.typical:
+            outcome.typical[0].write(folder)
         if found := _calibrated(outcome):
             write_calibration(folder / CALIBRATION, found)
             record["results"]["calibration"] = found.summary()
@@ -197,7 +204,7 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
 
 
 def _calibrated(outcome: Outcome) -> FittedCalibration | None:
-    """What is fitted on the held-out outputs; those of folds are logarithms of probabilities."""
+    """What is fitted on the held-out outputs."""
     assert outcome.val.labels is not None
     return calibrated(
         outcome.task,
@@ -205,7 +212,7 @@ def _calibrated(outcome: Outcome) -> FittedCalibration | None:
         outcome.val.labels,
         outcome.record["classes"],
         outcome.val.groups,
-        whole=not outcome.record["results"].get("folds"),
+        distances=outcome.typical and outcome.typical[1],
     )
 
 

@@ -28,18 +28,21 @@ class PredictionLimits:
     Attributes:
         threshold: Probability from which a label is predicted, or by class; multi-label only.
         conformal: Largest scores within a prediction set or interval; ``None`` without them.
-        energy: Energy above which an input is rejected; ``None`` without refusal.
+        distance: Distance from the training samples above which an input is rejected; ``None``
+            without refusal.
+        usual: Distances of validation samples; ``None`` likewise.
     """
 
     threshold: float | Mapping[str, float] = THRESHOLD
     conformal: tuple[float, ...] | None = None
-    energy: float | None = None
+    distance: float | None = None
+    usual: Scores | None = None
 
     def applied(
         self,
         predictions: Sequence[AnyPrediction],
         task: Task,
-        logits: Tensor,
+        rows: Tensor,
         classes: Sequence[str],
     ) -> list[AnyPrediction]:
         """The predictions with their sets or intervals, and whether they are rejected.
@@ -47,17 +50,19 @@ class PredictionLimits:
         Args:
             predictions: One per input.
             task: The run's.
-            logits: Their logits, before the temperature, on the CPU.
+            rows: Their logits, before the temperature, on the CPU; for a refusal with their distance
+                as one more column.
             classes: Class names, or target columns.
         """
         added: list[dict[str, Any]] = [{} for _ in predictions]
         if self.conformal is not None:
-            added = task.promised(task.decode(logits), self.conformal, classes)
-        if self.energy is not None:
-            energies = task.energies(logits)
-            assert energies is not None
-            for place, energy in zip(added, energies.tolist(), strict=True):
-                place["rejected"] = not energy <= self.energy  # NaN is rejected
+            outputs = task.decode(rows[:, : len(classes)])
+            added = task.promised(outputs, self.conformal, classes)
+        if self.distance is not None:
+            assert self.usual is not None
+            for fields, distance in zip(added, rows[:, len(classes)].tolist(), strict=True):
+                fields["rejected"] = not distance <= self.distance  # NaN is rejected
+                fields["ood"] = self.usual.share_below(distance)
         changed: list[Any] = list(predictions)
         return [replace(each, **more) for each, more in zip(changed, added, strict=True)]
 
@@ -78,7 +83,7 @@ def limits_of(
         UsageError: A value is out of range, a class is unknown, the task does not have this, or the
             run has no calibration or too few samples for it.
     """
-    conformal = energy = None
+    conformal = distance = usual = None
     if coverage is not None:
         _check_share("--coverage", coverage)
         scores = _calibration(run, "--coverage").conformal
@@ -91,18 +96,14 @@ def limits_of(
             )
     if reject is not None:
         _check_share("--reject", reject)
-        found = _calibration(run, "--reject").energy
-        if found is None:
+        usual = _calibration(run, "--reject").distance
+        if usual is None or run.bank is None:
             raise UsageError(
-                f"--reject does not apply to {run.folder}, which is {_kind(run)}",
-                hint="Leave --reject out.",
+                f"--reject needs features of training samples, which {run.folder} does not keep",
+                hint="Runs without --folds keep them, copies on the Hub do not.",
             )
-        energy = _quantile(run, "--reject", reject, 1 - reject, found)
-    return PredictionLimits(_threshold(run, threshold), conformal, energy)
-
-
-def _kind(run: OpenedRun) -> str:
-    return "a run with --folds" if run.record["results"].get("folds") else run.task.name
+        distance = _quantile(run, "--reject", reject, 1 - reject, usual)
+    return PredictionLimits(_threshold(run, threshold), conformal, distance, usual)
 
 
 def _check_share(option: str, given: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from zoo.registry.modalities import installed_modalities
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import damaged, require_modality
 from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, read_calibration
+from zoo.runs.feature_bank import FeatureBank, read_bank
 from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.report.subject import read_history
@@ -296,14 +297,18 @@ class OpenedRun:
         workers: int | None,
         reporter: Reporter | None,
         tta: bool = False,
+        bank: FeatureBank | None = None,
     ) -> tuple[Tensor, NotSeen]:
         """The outputs ``(N, outputs)`` for all samples, and which parts of inputs were not seen.
 
-        With ``tta``, they are logits of the mean of the probabilities over views of the inputs.
+        With ``tta``, they are logits of the mean of the probabilities over views of the inputs. With
+        a bank, the distance of each sample from it is one more output.
         """
         views = self.views() if tta else ()
         forward, reporter = self.forward(device), reporter or Quiet()
         call = averaging(forward, self.task, views) if views else None
+        if bank is not None:
+            call = partial(forward.logits, score=bank.to(forward.device).distances)
         with self.loaders(workers).plain(samples, self.reading) as loader:
             logits = forward.predict(loader, count=len(samples), reporter=reporter, call=call)
             found = self.modality.not_seen(loader, self.spec)
@@ -329,6 +334,15 @@ class OpenedRun:
             RunError: The file is damaged.
         """
         return read_calibration(self.folder / CALIBRATION, self.classes)
+
+    @cached_property
+    def bank(self) -> FeatureBank | None:
+        """Features of training samples; ``None`` if the run does not keep them.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        return read_bank(self.folder, self.spec.feature_dim)
 
     @property
     def temperature(self) -> float:

@@ -60,12 +60,15 @@ def predict(
     reporter: Reporter,
 ) -> PredictionList:
     """The predictions of ``run`` for samples of :func:`open_new`, in their order."""
-    logits, found = run.logits(samples, device=device, workers=workers, reporter=reporter, tta=tta)
-    outputs = run.task.decode(logits / run.temperature)
+    bank = None if limits.distance is None else run.bank
+    rows, found = run.logits(
+        samples, device=device, workers=workers, reporter=reporter, tta=tta, bank=bank
+    )
+    outputs = run.task.decode(rows[:, : len(run.classes)] / run.temperature)
     predictions = predictions_of(
         run.task, samples, outputs, run.classes, threshold=limits.threshold, unread=found.names
     )
-    predictions = limits.applied(predictions, run.task, logits, run.classes)
+    predictions = limits.applied(predictions, run.task, rows, run.classes)
     return PredictionList(predictions, run.classes)
 
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Raw
-from zoo.engine.forward import Forward
+from zoo.engine.forward import FeatureScore, Forward
 from zoo.modalities import modality_of
 from zoo.modalities.preparing import PreparedInput as PreparedInput
 from zoo.modalities.preparing import Preparer
+from zoo.runs.feature_bank import FeatureBank
 from zoo.runs.limits import PredictionLimits, Threshold
 from zoo.runs.predictions import predictions_of
 from zoo.tasks.predictions import AnyPrediction
@@ -39,6 +40,7 @@ class Predictor:
         classes: Names of classes or regression targets.
         temperature: The number that logits are divided by for calibrated probabilities.
         limits: From what is asked of predictions to :class:`PredictionLimits`.
+        bank: Reads the features of training samples, when first asked to reject.
         using: A context in which the backbone is ready; for adapters that share one.
     """
 
@@ -51,9 +53,12 @@ class Predictor:
         classes: Sequence[str],
         temperature: float = 1.0,
         limits: LimitsOf,
+        bank: Callable[[], FeatureBank | None] = lambda: None,
         using: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._using, self._temperature, self._limits = using, temperature, limits
+        self._read_bank = bank
+        self._score: FeatureScore | None = None
         self._forward, self._task, self._classes = forward, task, classes
         self._preparer = preparer
 
@@ -100,7 +105,10 @@ class Predictor:
         Raises:
             UsageError: A value is out of range, or does not apply to the run.
         """
-        return self._limits(threshold, coverage, reject)
+        limits = self._limits(threshold, coverage, reject)
+        if limits.distance is not None and self._score is None and (bank := self._read_bank()):
+            self._score = bank.to(self._forward.device).distances
+        return limits
 
     def prepare(self, raw: Raw, name: str = "the input") -> PreparedInput:
         """Prepare one input for :meth:`outputs`.
@@ -127,8 +135,8 @@ class Predictor:
         """
         batch = self._preparer.batch(prepared)
         with self._using():
-            logits = self._forward.logits(batch).cpu()
-        return np.asarray(logits.double().numpy())
+            rows = self._forward.logits(batch, score=self._score).cpu()
+        return np.asarray(rows.double().numpy())
 
     def answer(
         self,
@@ -146,16 +154,16 @@ class Predictor:
         """
         given = Listed((prepared.raw,), (prepared.name,))
         samples = Samples(modality_of(self._forward.backbone.spec), given)
-        limits, logits = limits or PredictionLimits(), torch.from_numpy(outputs[None])
+        limits, rows = limits or PredictionLimits(), torch.from_numpy(outputs[None])
         predictions = predictions_of(
             self._task,
             samples,
-            self._task.decode(logits / self._temperature),
+            self._task.decode(rows[:, : len(self._classes)] / self._temperature),
             self._classes,
             threshold=limits.threshold,
             unread=[prepared.unread],
         )
-        (prediction,) = limits.applied(predictions, self._task, logits, self._classes)
+        (prediction,) = limits.applied(predictions, self._task, rows, self._classes)
         return prediction
 
     def warm_up(self) -> None:

@@ -90,8 +90,8 @@ class Run(ShownRun):
             coverage: Adds prediction sets, for regression intervals: the true class of a new input
                 is in its set, the true value of a target in its interval, with at least this
                 probability. Not for multi-label.
-            reject: Marks inputs unlike the training data as rejected: above this quantile of the
-                energy of the validation samples, so that about this share of usual inputs is.
+            reject: Marks inputs unlike the training data as rejected: farther from it than this share
+                of the validation samples is, so that about this share of usual inputs is.
             tta: Test-time augmentation: predict the mean over views of each input, such as an image
                 and its mirror image. Takes as many times the computation.
             bad_files: ``error`` stops at an unreadable input; ``skip`` puts a ``NoPrediction``
@@ -155,6 +155,7 @@ class Run(ShownRun):
             classes=self.classes,
             temperature=self.temperature,
             limits=partial(limits_of, self),
+            bank=lambda: self.bank,
         )
 
     def evaluate(

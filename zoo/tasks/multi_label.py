@@ -24,7 +24,7 @@ from zoo.tasks.evaluation import Evaluation, class_rows
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, positive_weights
 from zoo.tasks.measures import average_precisions, best_f1_threshold
 from zoo.tasks.metrics import THRESHOLD, Selection, own_metric
-from zoo.tasks.predictions import Shown, by_probability, judged_json, listed, rows_in, unread_json
+from zoo.tasks.predictions import Shown, by_probability, listed, refusal_json, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
@@ -48,6 +48,7 @@ class SetPrediction:
         unread: Parts of the input that the network did not see: ``end`` of a text; for images see
             :mod:`zoo.modalities.image.not_seen`.
         rejected: Whether the input is unlike the training data; ``None`` if that was not asked for.
+        ood: The share of validation samples that are more like them; ``None`` likewise.
     """
 
     input: Shown
@@ -55,6 +56,7 @@ class SetPrediction:
     probabilities: Mapping[str, float]
     unread: tuple[str, ...] = ()
     rejected: bool | None = None
+    ood: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
@@ -62,7 +64,7 @@ class SetPrediction:
             "input": listed(self.input),
             "labels": list(self.labels),
             "probabilities": dict(self.probabilities),
-            **judged_json(self.rejected),
+            **refusal_json(self.rejected, self.ood),
             **unread_json(self.unread),
         }
 
@@ -197,10 +199,6 @@ class MultiLabel(SelectingTask):
                 for p, y in zip(outputs.T, labels.T, strict=True)
             ]
         )
-
-    def energies(self, logits: Tensor) -> NDArray[np.float64]:
-        """The sum of those of the classes (Wang et al. 2021, arXiv:2111.12797)."""
-        return np.asarray(-functional.softplus(logits.double()).sum(dim=1).numpy())
 
     # -- predictions -----------------------------------------------------------------------------
 

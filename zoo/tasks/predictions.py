@@ -56,10 +56,9 @@ def unread_json(names: Sequence[str]) -> dict[str, list[str]]:
     return {"unread": list(names)} if names else {}
 
 
-def judged_json(rejected: bool | None, members: Sequence[str] | None = None) -> dict[str, Any]:
-    """The prediction set and the refusal as JSON data; empty if they were not asked for."""
-    found: dict[str, Any] = {} if members is None else {"prediction_set": list(members)}
-    return found if rejected is None else {**found, "rejected": rejected}
+def refusal_json(rejected: bool | None, ood: float | None) -> dict[str, Any]:
+    """The refusal as JSON data; empty if it was not asked for."""
+    return {} if rejected is None else {"rejected": rejected, "ood": ood}
 
 
 def by_probability(

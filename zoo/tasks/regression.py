@@ -24,7 +24,7 @@ from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, number_rows
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions
 from zoo.tasks.metrics import Selection, own_metric
-from zoo.tasks.predictions import Shown, listed, rows_in, unread_json
+from zoo.tasks.predictions import Shown, listed, refusal_json, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge
 from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
@@ -45,19 +45,24 @@ class NumberPrediction:
             :mod:`zoo.modalities.image.not_seen`.
         intervals: By target column, the lowest and highest value that a coverage was promised for;
             ``None`` if none was asked for.
+        rejected: Whether the input is unlike the training data; ``None`` if that was not asked for.
+        ood: The share of validation samples that are more like them; ``None`` likewise.
     """
 
     input: Shown
     values: Mapping[str, float]
     unread: tuple[str, ...] = ()
     intervals: Mapping[str, tuple[float, float]] | None = None
+    rejected: bool | None = None
+    ood: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
         shown = {"input": listed(self.input), "values": dict(self.values)}
         within = {name: list(ends) for name, ends in (self.intervals or {}).items()}
         more = {} if self.intervals is None else {"intervals": within}
-        return {**shown, **more, **unread_json(self.unread)}
+        refusal = refusal_json(self.rejected, self.ood)
+        return {**shown, **more, **refusal, **unread_json(self.unread)}
 
 
 def _standardised(labels: LabelArray) -> NDArray[np.float64]:

@@ -91,11 +91,6 @@ class SelectingTask(ABC):
         del limits, classes
         return [{} for _ in outputs]
 
-    def energies(self, logits: Tensor) -> NDArray[np.float64] | None:
-        """None: a task without energies."""
-        del logits
-        return None
-
     def compute_metrics(
         self,
         logits: Tensor,

@@ -26,7 +26,7 @@ from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, balanced_weights
 from zoo.tasks.metric_table import ACCURACY
 from zoo.tasks.metrics import Selection, own_metric
-from zoo.tasks.predictions import Shown, by_probability, judged_json, listed, rows_in, unread_json
+from zoo.tasks.predictions import Shown, by_probability, listed, refusal_json, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
@@ -52,6 +52,7 @@ class Prediction:
         prediction_set: The classes that a coverage was promised for, the likeliest first; may be
             empty. ``None`` if none was asked for.
         rejected: Whether the input is unlike the training data; ``None`` if that was not asked for.
+        ood: The share of validation samples that are more like them; ``None`` likewise.
     """
 
     input: Shown
@@ -60,14 +61,17 @@ class Prediction:
     unread: tuple[str, ...] = ()
     prediction_set: tuple[str, ...] | None = None
     rejected: bool | None = None
+    ood: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
+        members = self.prediction_set
         return {
             "input": listed(self.input),
             "label": self.label,
             "probabilities": dict(self.probabilities),
-            **judged_json(self.rejected, self.prediction_set),
+            **({} if members is None else {"prediction_set": list(members)}),
+            **refusal_json(self.rejected, self.ood),
             **unread_json(self.unread),
         }
 
@@ -191,10 +195,6 @@ class SingleLabel(SelectingTask):
             {"prediction_set": tuple(classes[i] for i in places if row[i] >= least)}
             for row, places in zip(outputs, order, strict=True)
         ]
-
-    def energies(self, logits: Tensor) -> NDArray[np.float64]:
-        """Minus the log of the sum of the exponentials."""
-        return np.asarray(-logits.double().logsumexp(dim=1).numpy())
 
     # -- predictions -----------------------------------------------------------------------------
 

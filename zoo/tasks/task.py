@@ -186,12 +186,6 @@ class Task(LabelKind, Protocol):
             classes: Class names or target columns.
         """
 
-    def energies(self, logits: Tensor) -> NDArray[np.float64] | None:
-        """How unlike the training data each sample is, ``(N,)``; ``None`` if this is unknown.
-
-        The predictions of a task with energies are dataclasses with a field ``rejected``.
-        """
-
     # -- predictions -----------------------------------------------------------------------------
 
     def predictions(
@@ -203,7 +197,7 @@ class Task(LabelKind, Protocol):
         threshold: float | Mapping[str, float],
         unread: Sequence[tuple[str, ...]],
     ) -> Sequence[AnyPrediction]:
-        """One prediction per input.
+        """One prediction per input: dataclasses with the fields ``rejected`` and ``ood``.
 
         Args:
             inputs: The image path, text or text pair of each input.

@@ -39,6 +39,7 @@ from zoo.training.claims import Claimed
 from zoo.training.plan import Plan
 from zoo.training.prepare import Prepared
 from zoo.training.run_options import RunOptions
+from zoo.training.typical import typical_features
 from zoo.weights.loading.adapter_file import adapter_state
 
 
@@ -93,7 +94,9 @@ def train(
     finished = None
     if main:
         with options.parts.part("saving"):
+            typical = typical_features(setup, plan, options.reporter)
             outcome = _outcome(plan, run_folder.record, fitted, options.parts, folds)
+            outcome = replace(outcome, typical=typical)
             finished = finish_run(run_folder.folder, outcome)
     accelerator.wait_for_everyone()
     accelerator.end_training()
