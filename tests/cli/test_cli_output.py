@@ -228,7 +228,7 @@ def test_libraries_are_quiet_for_a_while(caplog: pytest.LogCaptureFixture) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with quiet():
-            warnings.warn("captum has set required_grads", stacklevel=1)
+            warnings.warn("a library has set requires_grad", stacklevel=1)
             logging.getLogger("matplotlib").error("no font")
         logging.getLogger("matplotlib").error("afterwards")
     assert [record.message for record in caplog.records] == ["afterwards"]

@@ -11,7 +11,7 @@ import pytest
 
 LIBRARIES = [
     *("torchvision", "timm", "transformers", "tokenizers", "datasets", "peft", "matplotlib"),
-    *("tensorboard", "huggingface_hub", "captum"),
+    *("tensorboard", "huggingface_hub"),
 ]
 
 FINE_TUNES = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ _MOST = 10_000
 """Samples that a temperature, one number, is fitted on."""
 
 _RANGE = (math.log(0.05), math.log(20))
-_TOLERANCE = 1e-3
+_TOLERANCE = 4e-3
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def calibrated(
@@ -94,19 +95,35 @@ def fit_temperature(task: Task, logits: Tensor, labels: LabelArray) -> float:
     in Platt scaling, labels are smoothed: by as much as one more sample with a random label would.
     Without it, samples that are all right would want probabilities of 1.
     """
-    from scipy.optimize import minimize_scalar
-
     if len(labels) > _MOST:
         chosen = np.linspace(0, len(labels) - 1, _MOST).astype(np.int64)
         logits, labels = logits[chosen], labels[chosen]
     doubt = 1 / (len(labels) + 1)
-    found = minimize_scalar(
-        lambda log: task.mean_loss(logits / math.exp(log), labels, smoothing=doubt),
-        bounds=_RANGE,
-        method="bounded",
-        options={"xatol": _TOLERANCE},
-    )
-    return math.exp(float(found.x))
+
+    def loss(log: float) -> float:
+        return task.mean_loss(logits / math.exp(log), labels, smoothing=doubt)
+
+    return math.exp(_lowest(loss))
+
+
+def _lowest(loss: Callable[[float], float]) -> float:
+    """Where in :data:`_RANGE` ``loss`` is lowest, by golden-section search.
+
+    SciPy, which has a faster search, takes longer to import than this one does.
+    """
+    low, high = _RANGE
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    while high - low > _TOLERANCE:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = loss(right)
+    return (low + high) / 2
 
 
 def _halves(units: NDArray[np.int64], seed: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo.data.samples import Samples
 from zoo.runs.predictions import evaluated_samples, input_columns
-from zoo.system import files
+from zoo.system import arrow, files
 from zoo.tasks.task import Task
 
 FOLDS = "folds"
@@ -53,7 +53,6 @@ def write_out_of_fold(
         classes: Names of classes or regression targets.
         task: What the outputs are.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     evaluated = evaluated_samples(samples, outputs)
@@ -63,7 +62,7 @@ def write_out_of_fold(
     if samples.groups is not None:
         columns["group"] = samples.groups.tolist()
     with files.replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(arrow.table(columns), temporary)
 
 
 def in_words(folds: Mapping[str, Any], title: str) -> str:

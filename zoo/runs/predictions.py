@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zoo.data.samples import LabelArray, Samples
 from zoo.data.sources.expansion import Expands, check_expansion
 from zoo.errors import RunError
-from zoo.system import files
+from zoo.system import arrow, files
 from zoo.tasks.predictions import AnyPrediction, Shown
 from zoo.tasks.task import Task
 
@@ -112,13 +112,12 @@ def write_predictions(
     path: Path, evaluated: EvaluatedSamples, classes: Sequence[str], *, task: Task
 ) -> None:
     """Write predictions for labelled inputs to ``path``; arguments as for :func:`predictions_of`."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns: dict[str, Any] = input_columns(evaluated.inputs)
     columns |= task.columns(evaluated.labels, evaluated.outputs, classes)
     with files.replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(arrow.table(columns), temporary)
 
 
 def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> EvaluatedSamples:

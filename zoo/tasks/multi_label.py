@@ -224,14 +224,10 @@ class MultiLabel(SelectingTask):
         self, labels: LabelArray, outputs: NDArray[np.float64], classes: Sequence[str]
     ) -> dict[str, Any]:
         """``labels`` and ``predicted``, lists of names, and ``probabilities``."""
-        import pyarrow as pa
-
         return {
-            "labels": pa.array(_names_in(labels > 0, classes), self.label_type(len(classes))),
-            "predicted": pa.array(
-                _names_in(outputs >= THRESHOLD, classes), self.label_type(len(classes))
-            ),
-            "probabilities": list(outputs),
+            "labels": _names_in(labels > 0, classes),
+            "predicted": _names_in(outputs >= THRESHOLD, classes),
+            "probabilities": outputs,
         }
 
     def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:

@@ -251,7 +251,7 @@ class Regression(SelectingTask):
     ) -> dict[str, Any]:
         """``values`` and ``predicted``, lists of numbers."""
         del classes
-        return {"values": list(labels.astype(np.float64)), "predicted": list(outputs)}
+        return {"values": labels.astype(np.float64), "predicted": outputs}
 
     def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:
         """The true numbers."""

@@ -224,7 +224,7 @@ class SingleLabel(SelectingTask):
             "label": [classes[i] for i in labels],
             "predicted": [classes[i] for i in outputs.argmax(axis=1)],
             "probability": outputs.max(axis=1),
-            "probabilities": list(outputs),
+            "probabilities": outputs,
         }
 
     def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:

@@ -210,7 +210,7 @@ class Task(LabelKind, Protocol):
     def columns(
         self, labels: LabelArray, outputs: NDArray[np.float64], classes: Sequence[str]
     ) -> dict[str, Any]:
-        """The columns of ``predictions.parquet`` besides the inputs, for pyarrow."""
+        """The columns of ``predictions.parquet`` besides the inputs; see :func:`zoo.system.arrow.table`."""
 
     def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:
         """Read the labels from a table of :meth:`columns`; ``LookupError`` if there are none."""

@@ -1,4 +1,7 @@
-"""Attribution for images: Grad-CAM, by captum."""
+"""Attribution for images: Grad-CAM.
+
+Computed here because importing captum, which imports Matplotlib, takes longer than all the maps.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from zoo.contract.network.backbone import Backbone
 from zoo.errors import first_line
@@ -103,8 +107,6 @@ def grad_cam(
     Raises:
         NotAttributed: No stage outputs feature maps, or none has a gradient.
     """
-    from captum.attr import LayerAttribution
-
     size = int(pixels.shape[-1])
     with torch.enable_grad(), without_parameter_gradients(backbone):
         path, first = _seen(backbone, pixels[:1], outputs[:1])
@@ -114,7 +116,7 @@ def grad_cam(
         signs = [-1.0 if negative else 1.0 for negative in against]
         cams = cams * cams.new_tensor(signs)[:, None, None, None]
     cams = cams.relu().float()
-    whole = LayerAttribution.interpolate(cams, (size, size), "bicubic")[:, 0].clamp(min=0)
+    whole = functional.interpolate(cams, (size, size), mode="bicubic")[:, 0].clamp(min=0)
     peak = whole.amax(dim=(1, 2), keepdim=True)
     maps = torch.where(peak > _LEAST_SEEN, whole / peak.clamp(min=_LEAST_SEEN), 0.0)
     return Heat(maps.detach().cpu().numpy(), path, int(cams.shape[-1]))
@@ -162,32 +164,34 @@ def _layers_with_maps(backbone: Backbone, image: Tensor) -> list[str]:
 
 def _map_at(backbone: Backbone, path: str, pixels: Tensor, outputs: Sequence[int]) -> Tensor:
     """``(B, 1, h, w)``, with negative values."""
-    from captum.attr import LayerGradCam
-
     target = torch.tensor(outputs, device=pixels.device)
-    with _as_maps(backbone, path) as maps:
-        cam: Tensor = LayerGradCam(backbone, maps).attribute(pixels, target=target)
-    return cam.detach()
+    with _as_leaf(backbone, path) as leaves:
+        logits = backbone(pixels)  # (B, outputs)
+    (maps,) = leaves  # (B, channels, h, w)
+    chosen = logits.gather(1, target[:, None]).sum()
+    (gradient,) = torch.autograd.grad(chosen, maps)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return (weights * maps.detach()).sum(dim=1, keepdim=True)
 
 
 @contextmanager
-def _as_maps(backbone: Backbone, path: str) -> Iterator[nn.Module]:
-    """A module that the layer's output passes through as maps, ``(B, channels, h, w)``.
+def _as_leaf(backbone: Backbone, path: str) -> Iterator[list[Tensor]]:
+    """A list that the layer's feature maps, ``(B, channels, h, w)``, are added to when it runs.
 
     The autograd graph starts there, so no gradient is computed for earlier layers.
     """
-    maps = nn.Identity()
+    leaves: list[Tensor] = []
 
     def through(_: nn.Module, output: Tensor) -> Tensor:
         whole = output.detach().clone()
         seen = backbone.maps_of(whole)  # a view
         assert seen is not None
         with torch.enable_grad():
-            leaf = maps(seen.detach().clone().requires_grad_())
+            leaves.append(seen.detach().clone().requires_grad_())
             view = backbone.maps_of(whole)
             assert view is not None
-            view.copy_(leaf)  # back among other tokens
+            view.copy_(leaves[-1])  # back among other tokens
         return whole
 
     with hooked([backbone.net.get_submodule(path)], after=through):
-        yield maps
+        yield leaves

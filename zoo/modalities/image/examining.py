@@ -41,7 +41,7 @@ _TASK = 32  # images that a thread examines at a time
 
 _AS_LOADED = frozenset(("JPEG", "PNG", "BMP"))  # looking for other frames moves within the others
 
-_VERSION = 1  # of the digests, hashes and traits; raise it when any of them changes
+_VERSION = 2  # of the digests, hashes and traits; raise it when any of them changes
 
 
 def examiner() -> str:

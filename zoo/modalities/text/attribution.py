@@ -1,8 +1,11 @@
-"""Attribution for texts: integrated gradients over token embeddings, by captum."""
+"""Attribution for texts: integrated gradients over token embeddings.
+
+Computed here because importing captum, which imports Matplotlib, takes longer than a short run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +26,7 @@ from zoo.modalities.attribution import (
 )
 from zoo.modalities.text.contents import texts_of
 from zoo.modalities.text.tokenization import TextEncoder
+from zoo.system.tensors.hooks import hooked
 
 _WORK = 6e10
 """Budget in floating-point operations for all texts together, about two seconds of one core; at least
@@ -41,7 +45,7 @@ def attribute(question: Question) -> Attributed:
         raw = [samples.raw(i) for i in range(len(samples))]
         texts = [given if isinstance(given, tuple) else str(given) for given in raw]
         found = integrated_gradients(backbone, encoder, texts, question.outputs, question.device)
-    except (NotAttributed, ImportError) as error:
+    except NotAttributed as error:
         plain = tuple(plainly(texts_of(samples.raw(i))) for i in range(len(samples)))
         return Attributed(plain, absent=str(error))
     shown = tuple(
@@ -148,30 +152,43 @@ def _token_weights(
     device: torch.device,
 ) -> NDArray[np.float64]:
     """The weight of each token for ``output``: ``(T,)``."""
-    from captum.attr import LayerIntegratedGradients
-
     if not encoding.ids:
         return np.zeros(0)
     types = [encoding.type_ids] if any(encoding.type_ids) else None
     batch = {key: t.to(device) for key, t in encoder.collate([encoding.ids], types).items()}
-    names = [name for name in batch if name != "input_ids"]
-
-    def logits(ids: Tensor, *others: Tensor) -> Tensor:
-        answer: Tensor = backbone({"input_ids": ids, **dict(zip(names, others, strict=True))})
-        return answer
-
     special = torch.tensor([encoding.special_tokens_mask], device=device).bool()
     ids = batch["input_ids"]  # (1, T)
     nothing = torch.where(special, ids, encoder.input.pad_id)
-    given = LayerIntegratedGradients(logits, layer).attribute(
-        ids,
-        baselines=nothing,
-        target=output,
-        additional_forward_args=tuple(batch[name] for name in names),
-        n_steps=steps,
-        internal_batch_size=1,  # to save memory
-    )  # (1, T, width)
-    return np.asarray(given.detach().sum(dim=-1)[0].double().cpu().numpy())
+    found = _embedded(backbone, layer, batch)  # (1, T, width)
+    baseline = _embedded(backbone, layer, {**batch, "input_ids": nothing})
+    points, shares = np.polynomial.legendre.leggauss(steps)  # in [-1, 1]; the shares sum to 2
+    total = torch.zeros_like(found)
+    for point, share in zip((points + 1) / 2, shares / 2, strict=True):
+        leaf = (baseline + float(point) * (found - baseline)).requires_grad_()
+        total += float(share) * _gradient(backbone, layer, batch, leaf, output)
+    weights = (total * (found - baseline)).sum(dim=-1)[0]
+    return np.asarray(weights.double().cpu().numpy())
+
+
+def _embedded(backbone: Backbone, layer: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """What ``layer`` returns for ``batch``."""
+    outputs: list[Tensor] = []
+
+    def keep(_: nn.Module, output: Tensor) -> None:
+        outputs.append(output)
+
+    with torch.no_grad(), hooked([layer], after=keep):
+        backbone(batch)
+    return outputs[0]
+
+
+def _gradient(
+    backbone: Backbone, layer: nn.Module, batch: Mapping[str, Tensor], leaf: Tensor, output: int
+) -> Tensor:
+    """The gradient of an output with respect to ``leaf``, in place of what ``layer`` returns."""
+    with hooked([layer], after=lambda _, __: leaf):
+        logits = backbone(batch)  # (1, outputs)
+    return torch.autograd.grad(logits[0, output], leaf)[0]
 
 
 def _pieces(text: str | Pair, encoding: Any, weights: NDArray[np.float64]) -> list[list[Piece]]:

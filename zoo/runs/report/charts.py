@@ -209,11 +209,19 @@ class _Axis:
         return round(self.start + (value - self.low) / reach * (self.end - self.start), 2)
 
 
+_INTERVALS = 5
+_STEPS = (1, 2, 2.5, 5, 10, 20)
+_ROUNDING = 1e-9
+
+
 def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
     """Return round limits around ``low`` and ``high``, and the values of the ticks."""
-    from matplotlib.ticker import MaxNLocator
-
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    marks = [round(float(v), 12) for v in MaxNLocator(nbins=5).tick_values(low, high)]
+    power = 10.0 ** math.floor(math.log10((high - low) / _INTERVALS))
+    for step in (power * each for each in _STEPS):
+        first, last = math.floor(low / step + _ROUNDING), math.ceil(high / step - _ROUNDING)
+        if last - first <= _INTERVALS:
+            break
+    marks = [round(place * step, 12) for place in range(first, last + 1)]
     return marks[0], marks[-1], marks

@@ -57,7 +57,7 @@ def gallery(subject: Subject) -> Gallery:
     found = Attributed(plain, absent=subject.absent if chosen else "")
     if chosen and subject.samples is not None:
         try:
-            with quiet():  # captum and Matplotlib
+            with quiet():  # what libraries say of gradients
                 found = modality.attribute(_question(subject, subject.samples, chosen))
         except Exception as error:  # a plugin's network may do anything; the page is due even so
             found = Attributed(plain, absent=first_line(error, kind=True))
