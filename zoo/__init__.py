@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from zoo.runs.predictor import PreparedInput as PreparedInput
     from zoo.runs.report.page import Report as Report
     from zoo.runs.run import Run as Run
+    from zoo.runs.soup import make_soup as make_soup
     from zoo.system.hub import hub_error_in_words as hub_error_in_words
     from zoo.system.network import hub_reachable as hub_reachable
     from zoo.system.panics import panics_are_errors as panics_are_errors
@@ -156,6 +157,7 @@ _PUBLIC = {
     "OptimizerSpec": "zoo.contract.extensions",
     "Metric": "zoo.contract.extensions",
     "MetricInput": "zoo.contract.extensions",
+    "make_soup": "zoo.runs.soup",
     "merge_run": "zoo.runs.merging",
     "Mistake": "zoo.runs.mistakes",
     "Mistakes": "zoo.runs.mistakes",

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, str] = {
     "add": "zoo.cli.add:command",
     "adapters": "zoo.cli.adapters:command",
     "merge": "zoo.cli.merge:command",
+    "soup": "zoo.cli.soup:command",
     "export": "zoo.cli.export:command",
     "push": "zoo.cli.push:command",
     "download": "zoo.cli.download:command",

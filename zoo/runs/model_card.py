@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo.registry.adapter_record import ADAPTER_FILE, MODEL
 from zoo.registry.run_record import lineage
+from zoo.runs.made_of import made_of
 from zoo.tasks import task_from_json
 from zoo.tasks.metrics import title_of
 from zoo.tasks.task import Task
@@ -109,11 +110,16 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
 | {task.wording.outputs} | {classes} |
 | data | {plain(data["source"])}: {_number(data["train"])} training, {_number(data["val"])} validation samples |
 | started from | {started} |
-| license of those weights | {license_of(record)} |
+{_made_of(record)}| license of those weights | {license_of(record)} |
 | strategy | {plain(recipe["strategy"])}, learning rate {_number(recipe["lr"], "g")}, seed {_number(recipe["seed"])} |
 | best epoch | {_number(results["best_epoch"])} |
 {metrics}
 """
+
+
+def _made_of(record: Mapping[str, Any]) -> str:
+    words = made_of(record)
+    return f"| made of | {plain(words)} |\n" if words else ""
 
 
 def _task(record: Mapping[str, Any]) -> Task:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -122,6 +122,16 @@ class OpenedRun:
             registry = self._registry or Registry.discover()
             registry.require(self.record.get("plugins", {}), f"the run {self.folder}")
             raise
+
+    def opened_again(self) -> Self:
+        """The same run, with a network of its own."""
+        return type(self)(
+            self.folder,
+            surgery=self.surgery,
+            network=self._network,
+            registry=self._registry,
+            base=self._base,
+        )
 
     @property
     def folder(self) -> Path:

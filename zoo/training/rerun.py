@@ -9,6 +9,7 @@ from pathlib import Path
 from zoo.engine.device import choose_device
 from zoo.errors import RunError
 from zoo.registry.run_record import LOCK_FILE
+from zoo.runs.made_of import again
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
@@ -57,6 +58,11 @@ def rerun(
         raise RunError(
             f"{folder / LOCK_FILE} lacks 'request', so the run cannot be repeated",
             hint="Runs pushed to the Hub do not contain it. Repeat the local run instead.",
+        )
+    if command := again(record):
+        raise RunError(
+            f"{folder} was made from other runs, not trained, so it cannot be repeated",
+            hint=f"Make it again with: {command}",
         )
     options.registry.require(record.get("plugins", {}), f"the run {folder}", training=True)
     request = Request.from_json(record["request"]).but(

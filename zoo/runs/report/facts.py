@@ -13,6 +13,7 @@ from zoo.contract.extensions import Metric
 from zoo.modalities import modality_of
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import lineage
+from zoo.runs.made_of import made_of, remarks
 from zoo.runs.reliability import BINS
 from zoo.runs.report.numbers import as_float, byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
@@ -89,6 +90,7 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
         ("backbone", f"{record['backbone']}, {subject.loaders.spec.feature_dim:,} features"),
         ("input", modality_of(subject.loaders.spec).shape_in_words(subject.loaders.spec)),
         ("started from", lineage(record)),
+        ("made of", made_of(record)),
         ("license of the weights", str((weights or {}).get("license") or "") if weights else ""),
         ("head", str(record["head"])),
         ("strategy", strategy_in_words(recipe, record.get("phases"))),
@@ -144,6 +146,7 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
         found.append(f"{skipped:,} unreadable inputs were skipped; run.json lists them.")
     if passed := data.get("ignored"):
         found.append(f"{passed:,} files without an image extension were ignored.")
+    found += remarks(record)
     found += [f"{fact}." for fact in data.get("notes") or () if isinstance(fact, str)]
     return found
 
