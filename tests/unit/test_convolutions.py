@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.engine import convolutions
 from zoo.engine.convolutions import fast_weight_gradients
+from zoo.engine.replacing import replaced
 
 CPU = torch.device("cpu")
 
@@ -32,8 +33,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def gradients(net: nn.Module, images: Tensor, *, fast: bool) -> list[Tensor]:
     images = images.clone(memory_format=torch.preserve_format).requires_grad_()
     net.zero_grad()
-    context = fast_weight_gradients(net, CPU) if fast else torch.enable_grad()
-    with context:
+    with replaced(fast_weight_gradients(net, CPU) if fast else {}):
         output = net(images)
     output.square().sum().backward()
     assert images.grad is not None

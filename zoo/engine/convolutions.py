@@ -7,14 +7,14 @@ the windows of a few images at a time are copied to a matrix, and multiplied by 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+
+from zoo.engine.replacing import Functions
 
 _MOST_BYTES = 4 * 2**20
 """Size of the matrix of windows, so that it stays in the cache."""
@@ -22,15 +22,15 @@ _MOST_BYTES = 4 * 2**20
 _FEWEST_CHANNELS = 16  # below, copying costs more than is gained
 
 
-def fast_weight_gradients(net: nn.Module, device: torch.device) -> AbstractContextManager[Any]:
-    """While the block runs, convolutions that would gain compute their weights' gradients so.
+def fast_weight_gradients(net: nn.Module, device: torch.device) -> Functions:
+    """Replaces convolutions that would gain, for the gradients of their weights.
 
-    Without effect on other devices and processors, and where no convolution of ``net`` trains.
+    Nothing on other devices and processors, and where no convolution of ``net`` trains.
     """
     slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
     if slow and any(isinstance(m, nn.Conv2d) and _gains(m.weight) for m in net.modules()):
-        return _Replacing()
-    return nullcontext()
+        return {torch.conv2d: _conv2d}
+    return {}
 
 
 def _gains(weight: Tensor) -> bool:
@@ -46,15 +46,6 @@ def _gains(weight: Tensor) -> bool:
         and channels >= _FEWEST_CHANNELS
         and weight.is_contiguous(memory_format=torch.channels_last)
     )
-
-
-class _Replacing(TorchFunctionMode):
-    """Replaces ``conv2d``, also where a network calls the function itself."""
-
-    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.conv2d:
-            return _conv2d(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 def _conv2d(

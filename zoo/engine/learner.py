@@ -18,6 +18,8 @@ from zoo.engine.batch_size import is_out_of_memory
 from zoo.engine.break_even import Timing
 from zoo.engine.compile_switch import Stretch, Switch
 from zoo.engine.convolutions import fast_weight_gradients
+from zoo.engine.dropout import fast_dropout
+from zoo.engine.embeddings import EmbeddingGradients
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import L2SP
 from zoo.engine.loss_scale import LossScale
@@ -25,6 +27,7 @@ from zoo.engine.micro_batches import micro_batches
 from zoo.engine.optimizer_state import OptimizerState
 from zoo.engine.optimizers import make_optimizer
 from zoo.engine.readings import StepResult
+from zoo.engine.replacing import replaced
 from zoo.engine.schedules import schedule
 from zoo.engine.sources import Inputs, Source, Step
 from zoo.engine.strategies import Phase
@@ -81,6 +84,7 @@ class Learner:
         self._blocks = self._forward.backbone.blocks() if again else []
         self._l2sp = l2sp if phase.trains_backbone else None
         self._scale = LossScale(self._forward.device) if self._forward.scaled else None
+        self._embeddings = EmbeddingGradients()
         self._optimizer: torch.optim.Optimizer | None = None
         self._names: tuple[str, ...] = ()
         self._switch: Switch | None = None
@@ -188,10 +192,14 @@ class Learner:
         return True
 
     def _faster(self, call: object) -> AbstractContextManager[object]:
-        """Faster gradients, unless layers run again in the backward pass, or compiled."""
+        """Faster functions, unless layers run again in the backward pass, or compiled."""
         if self._blocks or call is not self._model:
             return contextlib.nullcontext()
-        return fast_weight_gradients(self._forward.backbone.net, self._forward.device)
+        net, device = self._forward.backbone.net, self._forward.device
+        functions = {**fast_weight_gradients(net, device), **fast_dropout(net, device)}
+        if self._setup.accelerator.num_processes == 1:
+            functions.update(self._embeddings.replacing(net, device))
+        return replaced(functions)
 
     def _halve(self, error: Exception, samples: int) -> bool:
         """Halve the micro-batches to retry the step after running out of memory, if allowed."""
