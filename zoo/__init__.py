@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from zoo.api import open_run as open_run
     from zoo.api import rerun as rerun
     from zoo.api import resume as resume
+    from zoo.cleaning.clean import clean as clean
+    from zoo.cleaning.results import Cleaned as Cleaned
+    from zoo.cleaning.results import JudgedLabel as JudgedLabel
     from zoo.cli.options import device_option as device_option
     from zoo.cli.options import network_option as network_option
     from zoo.cli.options import networks_option as networks_option
@@ -123,6 +126,8 @@ _PUBLIC = {
     "BadFilesError": "zoo.errors",
     "Batch": "zoo.contract.network.batch",
     "build": "zoo.weights.loading.build",
+    "clean": "zoo.cleaning.clean",
+    "Cleaned": "zoo.cleaning.results",
     "CommandSpec": "zoo.contract.commands",
     "compare": "zoo.runs.compare",
     "Comparison": "zoo.runs.compare",
@@ -151,6 +156,7 @@ _PUBLIC = {
     "json_option": "zoo.cli.output",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
+    "JudgedLabel": "zoo.cleaning.results",
     "Loss": "zoo.tasks.losses",
     "LossOptions": "zoo.tasks.losses",
     "LossSpec": "zoo.contract.extensions",

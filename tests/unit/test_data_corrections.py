@@ -17,6 +17,8 @@ from zoo.data.corrections import read_corrections
 from zoo.errors import ClassesError, DataError, RunError
 from zoo.modalities import IMAGE, TEXT
 from zoo.runs.request import Request
+from zoo.runs.requested_data import open_requested
+from zoo.tasks import tasks_for
 from zoo.training.record import require_same_data
 
 __all__ = ["zoo_cli"]
@@ -200,17 +202,30 @@ def test_a_run_records_the_corrections_and_resuming_needs_the_same(
 ) -> None:
     file = written(tmp_path, "row,label,decision,new_label", "1,good,relabel,bad", "4,bad,drop,")
     command = ("finetune", "lstm", "--data", reviews, "--corrections", file, "--epochs", "1")
-    ended = zoo_cli(*command, "--no-report", "--output", tmp_path / "run", "--folds", "2")
+    ended = zoo_cli(*command, "--no-report", "--output", tmp_path / "run")
     assert "corrections.csv: 1 relabelled, 1 dropped, 0 kept" in ended.err
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     found = record["data"]["corrections"]
     assert found["sha256"] == hashlib.sha256(Path(file).read_bytes()).hexdigest()
     assert (found["relabelled"], found["dropped"]) == (1, 1)
     assert Request.from_json(record["request"]).corrections == file
-    assert record["data"]["train"] == 9
+    assert record["data"]["train"] + record["data"]["val"] == 9
     zoo_cli("rerun", tmp_path / "run", "--output", tmp_path / "again")
     again = json.loads((tmp_path / "again" / "run.json").read_text())
     assert again["sha256"] == record["sha256"]
     other = {**record["data"], "fingerprint": "?", "corrections": {**found, "sha256": "?"}}
     with pytest.raises(RunError, match=r"the corrections of .* have changed"):
         require_same_data(tmp_path, record, {"data": other})
+
+
+def test_folds_are_of_the_corrected_samples(tmp_path: Path, reviews: Path) -> None:
+    file = written(tmp_path, "row,decision,new_label", "1,relabel,bad", "4,drop,")
+    request = Request(backbone="lstm", data=str(reviews), corrections=file, folds=2, fold=1)
+    fold = open_requested(request, TEXT, tasks_for("auto"))
+    assert fold.pool is not None
+    whole = fold.pool.samples
+    assert whole.labels is not None
+    assert {whole.raw(i): fold.classes[whole.labels[i]] for i in range(len(whole))} == {
+        f"text {i}": "bad" if i % 2 or i == 0 else "good" for i in range(10) if i != 3
+    }
+    assert fold.corrections is not None

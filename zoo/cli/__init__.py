@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "list": "zoo.cli.catalogue:command",
     "show": "zoo.cli.show:command",
     "recommend": "zoo.cli.recommend:command",
+    "clean": "zoo.cli.clean:command",
     "finetune": "zoo.cli.finetune:command",
     "rerun": "zoo.cli.rerun:command",
     "predict": "zoo.cli.predict:command",

@@ -24,7 +24,7 @@ def kept_together(samples: Samples, task: LabelKind, count: int) -> tuple[Indice
         task: That of the labels.
         count: Number of folds.
     """
-    alike = _alike(samples)
+    alike = sets_of_alike(samples)
     if alike is None:
         return None, ""
     alike, divided = _no_larger_than(alike, np.arange(len(samples)), len(samples) // count)
@@ -57,7 +57,7 @@ def first_of_sets(sets: Indices) -> tuple[Indices, Indices]:
     return first, numbers.reshape(-1)
 
 
-def _alike(samples: Samples) -> Indices | None:
+def sets_of_alike(samples: Samples) -> Indices | None:
     """``(N,)``, equal numbers for duplicates and near-duplicates; ``None`` if there are none."""
     labels = list[NDArray[Any]]()
     if samples.contents is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.data.classes import label_array, nothing_readable, sort_classes, unify_integer_labels
+from zoo.data.group_source import NO_GROUPS, GroupSource
+from zoo.data.groups import grouped
 from zoo.data.inputs import open_inputs
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
@@ -35,6 +37,7 @@ class Rows:
         task: The task of the labels; ``None`` without labels.
         skipped: Unreadable inputs that were left out, one ``path: reason`` each.
         notes: What else was left out or guessed, one note each.
+        parts: The splits as they were read, without unreadable inputs.
     """
 
     splits: Mapping[str, Samples]
@@ -42,6 +45,7 @@ class Rows:
     task: str | None
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.splits.values()))
@@ -58,6 +62,7 @@ def open_rows(
     bad_files: BadFiles = "error",
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
+    groups: GroupSource = NO_GROUPS,
 ) -> Rows:
     """Open a folder, a table or a Hub dataset, labelled or not.
 
@@ -75,6 +80,7 @@ def open_rows(
         bad_files: How to treat unreadable inputs.
         learned: The columns that the run was trained on.
         quoting: Of CSV and TSV files.
+        groups: Where the group of a sample is found.
 
     Raises:
         DataError: There are no inputs of this modality, or no such split.
@@ -83,10 +89,15 @@ def open_rows(
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
     where = source_name(source)
-    parts = _parts(DataRequest(where, kind, columns, findings, 0.5, 0, tasks, source))
+    groups.check()
+    request = DataRequest(where, kind, columns, findings, 0.5, 0, tasks, source, groups)
+    parts = _parts(request)
     if split is not None and split not in parts:
         raise DataError(f"{where} has no split {split!r}", hint=f"Splits: {', '.join(parts)}.")
     chosen = parts if split is None else {split: parts[split]}
+    chosen = {
+        name: grouped(part, groups, kind, findings, below=where) for name, part in chosen.items()
+    }
     found = {name: readable(part, kind, findings) for name, part in chosen.items()}
     findings.check()
     chosen = unify_integer_labels({name: each.part for name, each in found.items()}, (), findings)
@@ -97,7 +108,10 @@ def open_rows(
             part.inputs,
             _labels(part, classes, where),
             found[name].fingerprint,
+            contents=found[name].found.contents,
+            hashes=found[name].found.hashes,
             traits=found[name].found.traits,
+            groups=part.groups,
         )
         for name, part in chosen.items()
     }
@@ -105,7 +119,12 @@ def open_rows(
         raise nothing_readable(where)
     known = [part.known_task.name for part in chosen.values() if part.labels is not None]
     return Rows(
-        splits, classes, known[0] if known else None, findings.skipped, tuple(findings.notes)
+        splits,
+        classes,
+        known[0] if known else None,
+        findings.skipped,
+        tuple(findings.notes),
+        chosen,
     )
 
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from zoo.data.classes import choose_classes, label_array, require_samples, unify_integer_labels
 from zoo.data.kind import InputKind
+from zoo.data.kinds import opened_as
 from zoo.data.labels import AnyLabels, LabelKind
 from zoo.data.layouts import DataRequest, layout_of, training_key
-from zoo.data.memory.source import DataSource, is_path, source_name
+from zoo.data.memory.source import DataSource, source_name
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits
 from zoo.data.sequences import Indices
 from zoo.data.sources.columns import ColumnNames, Columns
 from zoo.data.sources.dialects import Quoting
-from zoo.data.sources.tables import looks_like_table
-from zoo.data.sources.walk import loose_files
-from zoo.errors import BadFilesError, DataError
 
 MIN_PER_CLASS = 5
 """Samples drawn from each class, as far as it has them, however many classes there are."""
@@ -64,16 +60,13 @@ def open_subsample(
         BadFilesError: An input cannot be read, and ``bad_files`` is ``error``.
     """
     columns = Columns.named(text_column, label_column, quoting)
-    where, errors = source_name(source), list[DataError]()
-    for kind in _candidate_kinds(source, kinds):
+    where = source_name(source)
+
+    def open_as(kind: InputKind) -> Splits:
         request = DataRequest(where, kind, columns, Findings(bad_files), 0.5, seed, tasks, source)
-        try:
-            return _opened_subsample(request, samples)
-        except BadFilesError:
-            raise
-        except DataError as error:
-            errors.append(error)
-    raise errors[0]
+        return _opened_subsample(request, samples)
+
+    return opened_as(source, kinds, open_as)
 
 
 def subsample_indices(labels: AnyLabels, count: int, seed: int) -> Indices:
@@ -97,17 +90,6 @@ def subsample_indices(labels: AnyLabels, count: int, seed: int) -> Indices:
         share = round(len(members) * count / total)
         chosen.append(members[: max(share, MIN_PER_CLASS)])
     return np.sort(np.concatenate(chosen))
-
-
-def _candidate_kinds(source: DataSource, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
-    """The possible modalities, likeliest first: a table rarely holds file paths."""
-    likelier = sorted(kinds, key=lambda kind: kind.in_files)
-    if not is_path(source):
-        return likelier
-    path = Path(os.path.expanduser(source))
-    if os.path.isdir(path) and not any(map(looks_like_table, loose_files(path))):
-        return [kind for kind in likelier if kind.in_files] or likelier
-    return likelier
 
 
 def _opened_subsample(request: DataRequest, count: int) -> Splits:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zoo.contract.input_options import InputOptions
 from zoo.contract.network.backbone import Backbone
@@ -20,6 +19,7 @@ from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames, Columns
+from zoo.embedding.features import features_of_rows
 from zoo.embedding.files import Features, check_output, write_features
 from zoo.embedding.network import (
     Computing,
@@ -30,8 +30,7 @@ from zoo.embedding.network import (
     run_of,
 )
 from zoo.engine.device import choose_device
-from zoo.engine.extraction import CUT, cut_beside, fill_features
-from zoo.engine.features import backbone_key, compute
+from zoo.engine.extraction import cut_beside
 from zoo.engine.forward import EXACT
 from zoo.engine.progress import Quiet, Reporter
 from zoo.modalities import modality_of
@@ -40,7 +39,6 @@ from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.runs.request import OPTIONS, Request, Resize
 from zoo.runs.run import Run
-from zoo.system.paths import cache_folder
 from zoo.tasks import AUTO, tasks_for
 from zoo.tasks.task import Task
 
@@ -177,7 +175,7 @@ def _write(
     target: Path, network: Network, run: Run | None, rows: Rows, source: str, reporter: Reporter
 ) -> Embedded:
     """Compute the features of all rows, and write them."""
-    parts = _features(network, rows, source, reporter)
+    parts = features_of_rows(network, rows, source, reporter)
     notes = (*_not_seen(network, run, rows), *_truncated(network, parts))
     _note(notes, reporter)
     return Embedded(
@@ -268,44 +266,3 @@ def _truncated(network: Network, parts: Mapping[str, Features]) -> tuple[str, ..
         trained=network.run is not None,
     )
     return (note,) if note else ()
-
-
-def _features(network: Network, rows: Rows, source: str, reporter: Reporter) -> dict[str, Features]:
-    return {
-        split: _features_of(network, samples, split, source, reporter)
-        for split, samples in rows.splits.items()
-    }
-
-
-def _features_of(
-    network: Network, samples: Samples, split: str, source: str, reporter: Reporter
-) -> Features:
-    """The features of a split, mapped into memory; ``(N, feature_dim)``."""
-    forward, width = network.forward, network.spec.feature_dim
-    if not len(samples):
-        return np.empty((0, width), dtype=np.float32)
-    limit = getattr(network.spec.input, "max_length", None)
-    facts: dict[str, str | int] = {
-        "backbone": network.spec.name,
-        "precision": forward.precision,
-        "data": source,
-        "split": split,
-        "samples": len(samples),
-    }
-
-    def fill(array: NDArray[np.float32]) -> None:
-        facts[CUT] = fill_features(array, samples, network.loaders, forward, reporter)
-
-    return compute(
-        cache_folder() / "features",
-        key=(
-            backbone_key(forward.backbone, forward.precision),
-            samples.fingerprint,
-            f"{limit}",
-        ),
-        shape=(len(samples), width),
-        dtype=np.float32,
-        fill=fill,
-        facts=facts,
-        reporter=reporter,
-    )

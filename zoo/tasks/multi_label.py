@@ -21,6 +21,7 @@ from zoo.data.splitting import random_split
 from zoo.data.table import Table
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, class_rows
+from zoo.tasks.label_quality import LabelQuality, of_sets
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, positive_weights
 from zoo.tasks.measures import average_precisions, best_f1_threshold
 from zoo.tasks.metrics import THRESHOLD, Selection, own_metric
@@ -199,6 +200,12 @@ class MultiLabel(SelectingTask):
                 for p, y in zip(outputs.T, labels.T, strict=True)
             ]
         )
+
+    # -- the labels themselves -------------------------------------------------------------------
+
+    def label_quality(self, outputs: NDArray[np.float64], labels: LabelArray) -> LabelQuality:
+        """Confident learning, class by class."""
+        return of_sets(outputs, labels)
 
     # -- predictions -----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from zoo.data.splitting import random_split
 from zoo.data.table import Table
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, number_rows
+from zoo.tasks.label_quality import LabelQuality, of_numbers
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions
 from zoo.tasks.metrics import Selection, own_metric
 from zoo.tasks.predictions import Shown, listed, refusal_json, rows_in, unread_json
@@ -227,6 +228,12 @@ class Regression(SelectingTask):
         return [
             {"intervals": dict(zip(classes, map(tuple, row), strict=True))} for row in ends.tolist()
         ]
+
+    # -- the labels themselves -------------------------------------------------------------------
+
+    def label_quality(self, outputs: NDArray[np.float64], labels: LabelArray) -> LabelQuality:
+        """By residuals."""
+        return of_numbers(outputs, labels)
 
     # -- predictions -----------------------------------------------------------------------------
 

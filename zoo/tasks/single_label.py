@@ -23,6 +23,7 @@ from zoo.data.splitting import stratified_split
 from zoo.data.table import Table
 from zoo.tasks.cases import Case, worst
 from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
+from zoo.tasks.label_quality import LabelQuality, of_classes
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, balanced_weights
 from zoo.tasks.metric_table import ACCURACY
 from zoo.tasks.metrics import Selection, own_metric
@@ -195,6 +196,12 @@ class SingleLabel(SelectingTask):
             {"prediction_set": tuple(classes[i] for i in places if row[i] >= least)}
             for row, places in zip(outputs, order, strict=True)
         ]
+
+    # -- the labels themselves -------------------------------------------------------------------
+
+    def label_quality(self, outputs: NDArray[np.float64], labels: LabelArray) -> LabelQuality:
+        """Confident learning."""
+        return of_classes(outputs, labels)
 
     # -- predictions -----------------------------------------------------------------------------
 

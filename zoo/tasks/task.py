@@ -13,6 +13,7 @@ from zoo.data.labels import LabelKind
 from zoo.data.samples import LabelArray
 from zoo.tasks.cases import Case
 from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.label_quality import LabelQuality
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions
 from zoo.tasks.metrics import Selection
 from zoo.tasks.predictions import AnyPrediction, Shown
@@ -185,6 +186,11 @@ class Task(LabelKind, Protocol):
             limits: The largest of each score of :meth:`conformity`.
             classes: Class names or target columns.
         """
+
+    # -- the labels themselves -------------------------------------------------------------------
+
+    def label_quality(self, outputs: NDArray[np.float64], labels: LabelArray) -> LabelQuality:
+        """How likely labels are right, by predictions of networks that have not seen them."""
 
     # -- predictions -----------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Finds labels that are probably wrong."""
