@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from zoo.runs.adapter_set import load_predictors as load_predictors
     from zoo.runs.compare import Comparison as Comparison
     from zoo.runs.compare import compare as compare
+    from zoo.runs.limits import PredictionLimits as PredictionLimits
     from zoo.runs.merging import merge_run as merge_run
     from zoo.runs.mistakes import Mistake as Mistake
     from zoo.runs.mistakes import Mistakes as Mistakes
@@ -180,6 +181,7 @@ _PUBLIC = {
     "panics_are_errors": "zoo.system.panics",
     "Phase": "zoo.engine.strategies",
     "Pooling": "zoo.contract.spec",
+    "PredictionLimits": "zoo.runs.limits",
     "Predictor": "zoo.runs.predictor",
     "PreparedInput": "zoo.runs.predictor",
     "push_run": "zoo.export.push",

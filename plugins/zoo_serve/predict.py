@@ -40,6 +40,23 @@ Threshold = Annotated[
         description="multi-label: minimum probability of a predicted class (default 0.5)",
     ),
 ]
+Coverage = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        lt=1,
+        description="add the set of classes, or for regression the intervals, that hold the truth with "
+        "this probability",
+    ),
+]
+Reject = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        lt=1,
+        description="tell which inputs are unlike the training data, and this share of usual ones",
+    ),
+]
 TopK = Annotated[int | None, Query(ge=1, description="return only the K most likely classes")]
 
 
@@ -63,12 +80,21 @@ def add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) ->
     expected = _files(run, limits) if run.modality.in_files else _texts(run, limits)
     in_threads = anyio.CapacityLimiter(_READERS)
 
-    async def predict(request: Request, threshold: Threshold = None, top_k: TopK = None) -> Any:
+    async def predict(
+        request: Request,
+        threshold: Threshold = None,
+        coverage: Coverage = None,
+        reject: Reject = None,
+        top_k: TopK = None,
+    ) -> Any:
         body, kind = await request.body(), request.headers["content-type"]
         inputs = await anyio.to_thread.run_sync(expected.read, body, kind, limiter=in_threads)
         _check_threshold(threshold, run)
         _check_count(inputs, limits)
-        found = await service.answer(inputs, threshold=threshold, top_k=top_k)
+        asked = await anyio.to_thread.run_sync(
+            _limits, run, service, threshold, coverage, reject, limiter=in_threads
+        )
+        found = await service.answer(inputs, limits=asked, top_k=top_k)
         seconds = {"forward": found.forward, "total": found.total}
         return {"predictions": found.predictions, "seconds": seconds}
 
@@ -95,6 +121,23 @@ def _check_threshold(threshold: float | None, run: zoo.Run) -> None:
             given=f"threshold={threshold:g}",
             expected=f"no threshold: the task of this run is {run.task.name}",
         )
+
+
+def _limits(
+    run: zoo.Run,
+    service: Service,
+    threshold: float | None,
+    coverage: float | None,
+    reject: float | None,
+) -> zoo.PredictionLimits:
+    """What is asked of the predictions; reads the features of training samples if need be."""
+    try:
+        return service.limits(threshold=threshold, coverage=coverage, reject=reject)
+    except zoo.UsageError as error:
+        asked = {"threshold": threshold, "coverage": coverage, "reject": reject}
+        given = ", ".join(f"{name}={value:g}" for name, value in asked.items() if value is not None)
+        message = error.message.replace(str(run.folder), run.name).replace("--", "")
+        raise RequestError(422, message, given=given, expected=error.hint) from error
 
 
 def _check_count(inputs: Sequence[Input], limits: Limits) -> None:

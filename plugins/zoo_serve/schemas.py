@@ -23,6 +23,18 @@ class InputPrediction(BaseModel):
     values: dict[str, float] | None = Field(
         None, description="regression: value of each target, in the units of the training data"
     )
+    intervals: dict[str, tuple[float, float]] | None = Field(
+        None, description="regression, with 'coverage': lowest and highest value of each target"
+    )
+    prediction_set: list[str] | None = Field(
+        None, description="single-label, with 'coverage': the classes that hold the true one"
+    )
+    rejected: bool | None = Field(
+        None, description="with 'reject': whether the input is unlike the training data"
+    )
+    ood: float | None = Field(
+        None, description="with 'reject': share of validation samples that are more like it"
+    )
     unread: list[str] | None = Field(
         None,
         description="parts of the input that the model did not see: 'end' of a truncated text; further "

@@ -52,21 +52,32 @@ class Service:
         self._preparers = ThreadPoolExecutor(threads, thread_name_prefix="zoo-serve-prepare")
         self._batcher: Batcher[zoo.PreparedInput] = Batcher(predictor.outputs, max_batch=batch_size)
 
+    def limits(self, **asked: float | None) -> zoo.PredictionLimits:
+        """What is asked of predictions; see :meth:`zoo.Predictor.limits`.
+
+        Raises:
+            UsageError: It does not apply to the run.
+        """
+        return self._predictor.limits(**asked)
+
     async def answer(
-        self, inputs: Sequence[Input], *, threshold: float | None, top_k: int | None
+        self,
+        inputs: Sequence[Input],
+        *,
+        limits: zoo.PredictionLimits | None = None,
+        top_k: int | None = None,
     ) -> ServiceResult:
         """Predict the inputs of one request.
 
         Args:
             inputs: At least one.
-            threshold: Probability threshold of multi-label runs.
+            limits: From :meth:`limits`.
             top_k: Number of most likely classes to return; all by default.
 
         Raises:
             RequestError: Some inputs are not readable (422).
         """
         start = time.perf_counter()
-        limits = self._predictor.limits(threshold=threshold)
         results = await asyncio.gather(*map(self._compute, inputs), return_exceptions=True)
         bad = [each for each in results if isinstance(each, zoo.BadFilesError)]
         if bad:

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from zoo.contract.extensions import imported
 from zoo.errors import NameLookupError, RunError, UsageError
 from zoo.export import TOLERANCE, exporters
 from zoo.export.calibrated_head import divide_logits
+from zoo.export.exporters import find_exporter
 from zoo.export.formats import run_native
 from zoo.modalities.image.exporting import steps as image_steps
 from zoo.modalities.image.reading import read_image
@@ -40,7 +41,12 @@ from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry
 from zoo.runs.calibrating import calibrated
 from zoo.runs.calibration_file import CALIBRATION, write_calibration
+from zoo.runs.feature_bank import FeatureBank
+from zoo.runs.limits import limits_of
+from zoo.tasks.multi_label import MultiLabel
+from zoo.tasks.regression import Regression
 from zoo.tasks.single_label import SingleLabel
+from zoo.tasks.task import Task
 
 __all__ = ["photos", "zoo_cli"]
 
@@ -215,6 +221,106 @@ def test_logits_are_divided_by_the_temperature(cnn: zoo.Run, tmp_path: Path) -> 
     whole = other(batch)
     divide_logits(other, 2.0)
     torch.testing.assert_close(other(batch), whole / 2)
+
+
+@pytest.fixture(scope="module")
+def judged(cnn: zoo.Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], zoo.Run]:
+    """The run with another task, a calibration of 60 samples, and a bank of features."""
+
+    def run(task: Task) -> zoo.Run:
+        folder = tmp_path_factory.mktemp("judged") / "run"
+        shutil.copytree(cnn.folder, folder)
+        record = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**record, "task": task.to_json()}))
+        generator = torch.Generator().manual_seed(0)
+        backbone = cnn.load()
+        with torch.no_grad():
+            bank, usual = (
+                backbone.features({"pixel_values": torch.rand(60, 3, 16, 16, generator=generator)})
+                for _ in range(2)
+            )
+        FeatureBank.of(bank).write(folder)
+        logits = torch.randn(60, 3, generator=generator, dtype=torch.float64)
+        labels: dict[str, Any] = {
+            "label": np.arange(60) % 3,
+            "labels": (logits.numpy() > 0.2).astype(np.float32),
+            "values": np.ones((60, 3), dtype=np.float32),
+        }
+        distances = FeatureBank.of(bank).distances(usual).double().numpy()
+        found = calibrated(task, logits, labels[task.truth_column], CLASSES, distances=distances)
+        assert found is not None
+        write_calibration(folder / CALIBRATION, replace(found, temperature=1.5))
+        return zoo.open_run(folder)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("task", "form", "names"),
+    [
+        (SingleLabel(), "torch-export", {"in_set", "distance", "rejected"}),
+        pytest.param(
+            *(SingleLabel(), "onnx", {"in_set", "distance", "rejected"}), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *(MultiLabel(), "onnx", {"labels", "distance", "rejected"}), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            Regression(mean=(5.0,) * 3, std=(2.0,) * 3),
+            *("torch-export", {"low", "high", "distance", "rejected"}),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_sets_intervals_and_refusal_are_outputs_of_the_network(
+    judged: Callable[[Task], zoo.Run], task: Task, form: str, names: set[str], tmp_path: Path
+) -> None:
+    run = judged(task)
+    asked: dict[str, Any] = {"reject": 0.5, "threshold": "fitted" if task.several else None}
+    asked["coverage"] = None if task.several else 0.8
+    folder = run.export(form, output=tmp_path / "out", **asked).folder
+    described = json.loads((folder / "preprocessing.json").read_text())
+    assert described["other_outputs"].keys() == names
+    assert all(f"`{name}`" in (folder / "README.md").read_text() for name in names)
+    batch = {"pixel_values": torch.rand(8, 3, 16, 16)}
+    backbone, limits = (
+        run.load(),
+        limits_of(run, *(asked[k] for k in ("threshold", "coverage", "reject"))),
+    )
+    assert run.bank is not None
+    with torch.no_grad():
+        features = backbone.features(batch)
+        rows = torch.cat([backbone.head(features), run.bank.distances(features)[:, None]], dim=1)
+    outputs = task.decode(rows[:, :3] / 1.5)
+    given = {"threshold": limits.threshold, "unread": [()] * 8}
+    predictions = task.predictions(["x"] * 8, outputs, run.classes, **given)
+    predicted = [each.to_json() for each in limits.applied(predictions, task, rows, run.classes)]
+    found = imported(find_exporter(form).value.run)(folder)(batch)
+    assert found.keys() == names | {"logits"}
+    assert found["rejected"].tolist() == [row["rejected"] for row in predicted]
+    for name, row in enumerate(predicted):
+        if "in_set" in names:
+            inside = {c for c, yes in zip(run.classes, found["in_set"][name], strict=True) if yes}
+            assert inside == set(row["prediction_set"])
+        if "labels" in names:
+            inside = {c for c, yes in zip(run.classes, found["labels"][name], strict=True) if yes}
+            assert inside == set(row["labels"])
+        if "low" in names:
+            ends = [
+                [5 + 2 * float(found[end][name, k]) for end in ("low", "high")] for k in range(3)
+            ]
+            assert ends == [pytest.approx(row["intervals"][c], abs=1e-4) for c in run.classes]
+
+
+def test_limits_that_a_format_cannot_hold_are_refused(
+    judged: Callable[[Task], zoo.Run], tmp_path: Path
+) -> None:
+    run = judged(SingleLabel())
+    with pytest.raises(UsageError, match="coverage needs a format with several outputs"):
+        run.export("native", output=tmp_path / "out", coverage=0.9)
+    with pytest.raises(UsageError, match="reject must be between 0 and 1, got 2"):
+        run.export("onnx", output=tmp_path / "out", reject=2)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow(0.1)

@@ -68,5 +68,5 @@ def texts_run(
 @pytest.fixture(scope="session")
 def films_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An LSTM that tells good films from bad ones."""
-    columns = {"text": list(WORDS.values()) * 30, "label": list(WORDS) * 30}
+    columns = {"text": list(WORDS.values()) * 50, "label": list(WORDS) * 50}
     return texts_run(tmp_path_factory.mktemp("films"), "films-1", columns, epochs=10, lr=0.01)

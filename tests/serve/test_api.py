@@ -85,6 +85,19 @@ def test_top_k_limits_the_classes(images_run: Path) -> None:
     assert list(row["probabilities"]) == [row["label"]] == ["green"]
 
 
+def test_sets_and_refusal_are_answered_as_by_zoo_predict(films_run: Path) -> None:
+    texts = ["a fine film", "dull", "7f 3a {} ;;"]
+    plain = post(films_run, json={"texts": texts}).json()["predictions"]
+    asked = {"coverage": 0.9, "reject": 0.2}
+    given = post(films_run, query="?coverage=0.9&reject=0.2", json={"texts": texts}).json()
+    said = zoo.open_run(films_run).predict([Text(text) for text in texts], **asked)
+    for row, before, each in zip(given["predictions"], plain, said, strict=True):
+        assert row.keys() - before.keys() == {"prediction_set", "rejected", "ood"}
+        assert row["prediction_set"] == list(each.prediction_set)
+        assert (row["rejected"], row["ood"]) == (each.rejected, each.ood)
+    assert post(films_run, json={"texts": texts}).json()["predictions"] == plain
+
+
 def test_texts_in_one_batch_are_answered_as_alone(films_run: Path) -> None:
     texts = ["a fine film", "dull", "", "cold " * 300, "a warm and funny film " * 9]
     body = post(films_run, json={"texts": texts}).json()
@@ -218,6 +231,8 @@ def test_an_unreadable_image_is_named(images_run: Path) -> None:
         ({"files": [("photos", ("a.jpg", b"x"))]}, "", 422, "images"),
         ({"files": files(b"x")}, "?top_k=0", 422, "top_k"),
         ({"files": files(b"x")}, "?threshold=0.5", 422, "multi-label"),
+        ({"files": files(b"x")}, "?coverage=1.2", 422, "less than 1"),
+        ({"files": files(b"x")}, "?coverage=0.999", 422, "needs calibration.json, which colours-1"),
         ({"files": files(*[b"x"] * 33)}, "", 413, "at most 32 "),
         ({"files": files(*[b"x"] * 40)}, "", 413, "at most 32 "),
         ({"data": {"images": "a text"}, "files": {"other": b"x"}}, "", 422, "'images'"),

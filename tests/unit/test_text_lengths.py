@@ -137,7 +137,7 @@ def test_a_server_marks_the_answers_to_texts_that_were_cut(tmp_path: Path) -> No
     service = Service(run.predictor(device="cpu"))
     try:
         inputs = [Input("a few", "1"), Input("a few words to learn from", "2")]
-        found = asyncio.run(service.answer(inputs, threshold=None, top_k=None))
+        found = asyncio.run(service.answer(inputs))
     finally:
         service.close()
     assert [each.get("unread") for each in found.predictions] == [None, ["end"]]

@@ -188,6 +188,8 @@ class ExporterSpec:
             stand for the inputs, as ``"name": name`` and ``name=name``.
         requires: Modules that must be importable.
         install: The command that installs them.
+        several_outputs: Whether ``backbone`` may return several outputs by name, as with ``--reject``;
+            ``run`` must return them likewise then.
     """
 
     write: Function
@@ -197,6 +199,7 @@ class ExporterSpec:
     usage: str = ""
     requires: tuple[str, ...] = ()
     install: str = ""
+    several_outputs: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.run) == bool(self.not_compared):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zoo.contract.extensions import ExporterSpec, imported
 from zoo.contract.network.backbone import Backbone
 from zoo.engine.adapters import merge
-from zoo.errors import RunError
+from zoo.errors import RunError, UsageError
 from zoo.export.calibrated_head import divide_logits
 from zoo.export.capture import in_a_line
 from zoo.export.exporters import find_exporter
 from zoo.export.formats import Runner
+from zoo.export.judged_head import JudgedHead, by_name, output_names
 from zoo.export.native import other_formats
 from zoo.export.preparation import PREPARATION, preparation
 from zoo.export.readme import readme
@@ -28,6 +31,7 @@ from zoo.registry.offers import Offer
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import TOKENIZER
 from zoo.runs.folder import new_folder, refuse_existing
+from zoo.runs.limits import PredictionLimits, Threshold, limits_of
 from zoo.runs.run import Run
 from zoo.system import files
 
@@ -78,6 +82,9 @@ def export_run(
     *,
     format: str,  # noqa: A002 - the option's name
     output: str | Path | None = None,
+    threshold: Threshold = None,
+    coverage: float | None = None,
+    reject: float | None = None,
     registry: Registry | None = None,
 ) -> Exported:
     """Export a run to a format that does not need zoo, and compare its logits with the run's.
@@ -89,11 +96,15 @@ def export_run(
         format: ``native``: the library's own weights, with code to load them. ``onnx``.
             ``torch-export``: a ``.pt2`` of ``torch.export``. Or a plugin's.
         output: A folder that does not exist; ``exports/<run>-<format>`` by default.
+        threshold: As for :meth:`zoo.Run.predict`: the network then has another output, ``labels``.
+        coverage: Likewise: ``in_set``, or for regression ``low`` and ``high``.
+        reject: Likewise: ``distance`` and ``rejected``.
         registry: Plugins that may provide the format; the installed ones by default.
 
     Raises:
         NameLookupError: The format is unknown.
-        UsageError: A library that it needs is missing.
+        UsageError: A library that it needs is missing, a limit does not apply to the run, or the
+            format has one output only.
         RunError: The run cannot be exported to this format, the logits differ by more than
             :data:`TOLERANCE`, or the folder exists or is not writable. No files are left then.
     """
@@ -101,8 +112,12 @@ def export_run(
     run = run if isinstance(run, Run) else Run(run)
     folder = Path(output) if output else Path("exports") / f"{run.name}-{chosen.bare}"
     refuse_existing(folder)
+    limits = _limits(run, chosen, threshold, coverage, reject)
     backbone = loaded(run)
-    divide_logits(backbone, run.temperature)
+    if limits is None:
+        divide_logits(backbone, run.temperature)
+    else:
+        backbone.head = JudgedHead(backbone.head, run, limits).eval()
     if backbone.unpadded:
         raise RunError(
             f"{run.folder} cannot be exported as {chosen.name}: padding changes the outputs of "
@@ -125,6 +140,26 @@ def export_run(
         raise
 
 
+def _limits(
+    run: Run,
+    chosen: Offer[ExporterSpec],
+    threshold: Threshold,
+    coverage: float | None,
+    reject: float | None,
+) -> PredictionLimits | None:
+    """The limits that become outputs of the network; ``None`` if there are none."""
+    asked = {"--threshold": threshold, "--coverage": coverage, "--reject": reject}
+    option = next((name for name, value in asked.items() if value is not None), None)
+    if option is None:
+        return None
+    if not chosen.value.several_outputs:
+        raise UsageError(
+            f"{option} needs a format with several outputs, and {chosen.name} has the library's own",
+            hint="Use --format onnx or torch-export, or leave it out.",
+        )
+    return limits_of(run, threshold, coverage, reject)
+
+
 def loaded(run: Run) -> Backbone:
     """The run's network on the CPU, with its tokenizer; an adapter is merged into it."""
     backbone = run.load()
@@ -144,9 +179,10 @@ def _written(
     inputs = inputs_of(run, backbone)
     write_format(run, backbone, inputs, chosen, temporary)
     difference, checked = compare(run, backbone, inputs, chosen, temporary)
-    write_preparation(temporary, run, inputs, divided=True)
+    write_preparation(temporary, run, inputs, divided=True, outputs=output_names(backbone)[1:])
     written = [file.name for file in temporary.iterdir()]
-    files.write_text(temporary / README, readme(run, inputs, chosen, written, difference))
+    text = readme(run, inputs, chosen, written, difference, output_names(backbone)[1:])
+    files.write_text(temporary / README, text)
     names = sorted([*written, README])
     files.flush(temporary)
     model = chosen.value.model
@@ -167,12 +203,17 @@ def inputs_of(run: Run, backbone: Backbone) -> ExportInputs:
     return modality.export_inputs(backbone, tokenizer=run.tokenizer, pairs=run.pairs)
 
 
-def write_preparation(folder: Path, run: Run, inputs: ExportInputs, *, divided: bool) -> None:
+def write_preparation(
+    folder: Path, run: Run, inputs: ExportInputs, *, divided: bool, outputs: Sequence[str] = ()
+) -> None:
     """Put ``preprocessing.json`` and the tokenizer that it names into ``folder``.
 
-    ``divided`` is whether the network's logits are divided by the temperature.
+    ``divided`` is whether the network's logits are divided by the temperature; ``outputs`` are the
+    network's others.
     """
-    text = json.dumps(preparation(run, inputs, divided=divided), indent=2, ensure_ascii=False)
+    text = json.dumps(
+        preparation(run, inputs, divided=divided, outputs=outputs), indent=2, ensure_ascii=False
+    )
     files.write_text(folder / PREPARATION, text + "\n")
     if run.tokenizer is not None and not (folder / TOKENIZER).exists():
         shutil.copyfile(run.folder / TOKENIZER, folder / TOKENIZER)
@@ -218,21 +259,24 @@ def compare(
     for batch in inputs.checked():
         shape = tuple(next(iter(batch.values())).shape)
         with torch.inference_mode():
-            expected = backbone(batch)
+            expected = by_name(backbone(batch))
             try:
-                given = run_it(batch)
+                given = by_name(run_it(batch))
             except Exception as error:  # of any runtime
                 raise _unusable(
                     run, backbone, chosen, f"fails on a batch of {shape}", error
                 ) from error
-        if given.shape != expected.shape:
+        if _shapes(given) != _shapes(expected):
             raise RunError(
-                f"{run.folder} as {chosen.name} returns outputs of shape {tuple(given.shape)} for a batch of "
-                f"shape {shape}, expected {tuple(expected.shape)}; nothing was kept",
+                f"{run.folder} as {chosen.name} returns outputs of shape {_shapes(given)} for a batch of "
+                f"shape {shape}, expected {_shapes(expected)}; nothing was kept",
                 hint=other_formats(backbone, run, chosen.name),
             )
         shapes.append(shape)
-        differences.append(float((given - expected).abs().max()))
+        differences += [
+            float((given[name].float() - wanted.float()).abs().max())
+            for name, wanted in expected.items()
+        ]
     largest = max(differences)
     if not all(difference <= TOLERANCE for difference in differences):
         raise RunError(
@@ -241,6 +285,14 @@ def compare(
             hint=other_formats(backbone, run, chosen.name),
         )
     return largest, tuple(shapes)
+
+
+def _shapes(outputs: Mapping[str, Tensor]) -> str:
+    """The shape of an output, or of several by name."""
+    shapes = {name: tuple(each.shape) for name, each in outputs.items()}
+    if len(shapes) == 1:
+        return str(next(iter(shapes.values())))
+    return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))
 
 
 def _opened(run: Run, backbone: Backbone, chosen: Offer[ExporterSpec], folder: Path) -> Runner:

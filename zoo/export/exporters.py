@@ -26,7 +26,7 @@ _ONNX = """\
 import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
-[outputs] = session.run(None, {{{tensors}}})"""
+[outputs] = session.run(["logits"], {{{tensors}}})"""
 _PROGRAM = """\
 import torch
 
@@ -54,9 +54,14 @@ EXPORTERS: Mapping[str, ExporterSpec] = {
         usage=_ONNX,
         requires=("onnx", "onnxruntime", "onnxscript"),
         install=_EXTRA,
+        several_outputs=True,
     ),
     "torch-export": ExporterSpec(
-        write=_HERE + "write_program", run=_HERE + "run_program", model="model.pt2", usage=_PROGRAM
+        write=_HERE + "write_program",
+        run=_HERE + "run_program",
+        model="model.pt2",
+        usage=_PROGRAM,
+        several_outputs=True,
     ),
     "peft": ExporterSpec(
         write="zoo.export.peft_folder:write_peft",

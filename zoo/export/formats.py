@@ -7,7 +7,7 @@ import copy
 import io
 import os
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -17,14 +17,15 @@ from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError
 from zoo.export import recurrent
 from zoo.export.capture import capture, in_a_line, quiet
+from zoo.export.judged_head import output_names
 from zoo.export.native import LOADER, native_source, other_formats
 from zoo.modalities.exporting import ExportInputs, TensorBatch
 from zoo.runs.folder import write_model
 from zoo.runs.run import Run
 from zoo.system import files
 
-Runner = Callable[[TensorBatch], Tensor]
-"""From a batch to logits ``(B, outputs)``."""
+Runner = Callable[[TensorBatch], Tensor | Mapping[str, Tensor]]
+"""From a batch to logits ``(B, outputs)``, or to several outputs by name."""
 
 _PROTOBUF = 1_900_000_000  # bytes; a protobuf holds at most 2 GiB, larger weights go beside it
 
@@ -46,7 +47,7 @@ def write_onnx(run: Run | None, backbone: Backbone, inputs: ExportInputs, folder
                 (),
                 kwargs=inputs.traced(),
                 input_names=list(inputs.axes),
-                output_names=["logits"],
+                output_names=output_names(backbone),
                 dynamic_shapes=inputs.dynamic_shapes(),
                 custom_translation_table=recurrent.translations(),
                 dynamo=True,
@@ -81,10 +82,11 @@ def run_onnx(folder: Path) -> Runner:
         folder / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
     names = [given.name for given in session.get_inputs()]
+    outputs = [each.name for each in session.get_outputs()]
 
-    def run(batch: TensorBatch) -> Tensor:
-        [logits] = session.run(None, {name: batch[name].numpy() for name in names})
-        return torch.from_numpy(logits)
+    def run(batch: TensorBatch) -> dict[str, Tensor]:
+        found = session.run(outputs, {name: batch[name].numpy() for name in names})
+        return dict(zip(outputs, map(torch.from_numpy, found), strict=True))
 
     return run
 

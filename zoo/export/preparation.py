@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from zoo.export.judged_head import MEANINGS
 from zoo.export.portable import last_part
 from zoo.modalities.exporting import ExportInputs
 from zoo.runs.run import Run
@@ -11,7 +13,9 @@ from zoo.runs.run import Run
 PREPARATION = "preprocessing.json"
 
 
-def preparation(run: Run, inputs: ExportInputs, *, divided: bool) -> dict[str, Any]:
+def preparation(
+    run: Run, inputs: ExportInputs, *, divided: bool, outputs: Sequence[str] = ()
+) -> dict[str, Any]:
     """Contents of ``preprocessing.json``; docs/export.md explains each key."""
     dtypes = dtypes_of(inputs)
     return {
@@ -24,6 +28,7 @@ def preparation(run: Run, inputs: ExportInputs, *, divided: bool) -> dict[str, A
         },
         **inputs.preparation(),
         "output": {"shape": ["batch", len(run.classes)], **_meaning(run, divided)},
+        **({"other_outputs": {name: MEANINGS[name] for name in outputs}} if outputs else {}),
         "classes": list(run.classes),
     }
 

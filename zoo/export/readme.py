@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zoo.contract.extensions import ExporterSpec
+from zoo.export.judged_head import MEANINGS
 from zoo.export.native import LOADER
 from zoo.export.portable import last_part
 from zoo.export.preparation import PREPARATION, dtypes_of
@@ -18,6 +21,7 @@ def readme(
     chosen: Offer[ExporterSpec],
     files: list[str],
     difference: float | None,
+    outputs: Sequence[str] = (),
 ) -> str:
     """A page in Markdown."""
     names, dtypes = list(inputs.axes), dtypes_of(inputs)
@@ -41,7 +45,7 @@ def readme(
 
 `outputs` is (batch, {len(run.classes)}): {run.task.wording.output_in_words} in the order of `classes` in
 `{PREPARATION}`, which describes step by step how {inputs.what} is prepared.
-{meaning(run.record)}{_divided(run)}
+{meaning(run.record)}{_divided(run)}{_others(outputs)}
 License of the weights that training started from: {license_of(run.record)}.
 {_library(files)}"""
 
@@ -60,6 +64,12 @@ def _divided(run: Run) -> str:
         f"\nProbabilities are calibrated: the logits are divided by {run.temperature:.4g}, the "
         "temperature that fits the run's validation samples.\n"
     )
+
+
+def _others(outputs: Sequence[str]) -> str:
+    """The outputs besides the logits."""
+    lines = [f"- `{name}`: {MEANINGS[name]}" for name in outputs]
+    return "\nOther outputs of the network:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def _library(files: list[str]) -> str:

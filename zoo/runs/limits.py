@@ -38,6 +38,11 @@ class PredictionLimits:
     distance: float | None = None
     usual: Scores | None = None
 
+    def by_class(self, classes: Sequence[str]) -> list[float]:
+        """The probability threshold of each class."""
+        given = self.threshold
+        return [given[name] if isinstance(given, Mapping) else given for name in classes]
+
     def applied(
         self,
         predictions: Sequence[AnyPrediction],

@@ -120,9 +120,9 @@ class ShownRun(OpenedRun):
             self, data, split=split, device=device, workers=workers, reporter=reporter
         )[0]
 
-    def export(self, format: str, *, output: str | Path | None = None) -> Any:  # noqa: A002
-        """Export the run; see :func:`zoo.export_run`."""
-        return imported("zoo.export:export_run")(self, format=format, output=output)
+    def export(self, format: str, *, output: str | Path | None = None, **limits: Any) -> Any:  # noqa: A002
+        """Export the run; see :func:`zoo.export_run`, also for ``limits``."""
+        return imported("zoo.export:export_run")(self, format=format, output=output, **limits)
 
     def push(self, repo: str, *, private: bool = False, dry_run: bool = False) -> Any:
         """Upload the run to the Hub; see :func:`zoo.push_run`."""

@@ -229,6 +229,11 @@ class Regression(SelectingTask):
             {"intervals": dict(zip(classes, map(tuple, row), strict=True))} for row in ends.tolist()
         ]
 
+    def promised_tensors(self, logits: Tensor, limits: Sequence[float]) -> dict[str, Tensor]:
+        """``low`` and ``high``, ``(B, targets)``, standardised as the outputs are."""
+        half = torch.tensor([limit / std for limit, std in zip(limits, self.std, strict=True)])
+        return {"low": logits - half, "high": logits + half}
+
     # -- the labels themselves -------------------------------------------------------------------
 
     def label_quality(self, outputs: NDArray[np.float64], labels: LabelArray) -> LabelQuality:

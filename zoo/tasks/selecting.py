@@ -91,6 +91,11 @@ class SelectingTask(ABC):
         del limits, classes
         return [{} for _ in outputs]
 
+    def promised_tensors(self, logits: Tensor, limits: Sequence[float]) -> dict[str, Tensor]:
+        """Nothing: a task without prediction sets."""
+        del logits, limits
+        return {}
+
     def compute_metrics(
         self,
         logits: Tensor,

@@ -197,6 +197,10 @@ class SingleLabel(SelectingTask):
             for row, places in zip(outputs, order, strict=True)
         ]
 
+    def promised_tensors(self, logits: Tensor, limits: Sequence[float]) -> dict[str, Tensor]:
+        """``in_set``, ``(B, classes)``: whether each class is likely enough."""
+        return {"in_set": logits.softmax(dim=1) >= 1 - limits[0]}
+
     # -- the labels themselves -------------------------------------------------------------------
 
     def label_quality(self, outputs: NDArray[np.float64], labels: LabelArray) -> LabelQuality:

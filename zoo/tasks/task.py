@@ -187,6 +187,9 @@ class Task(LabelKind, Protocol):
             classes: Class names or target columns.
         """
 
+    def promised_tensors(self, logits: Tensor, limits: Sequence[float]) -> dict[str, Tensor]:
+        """As :meth:`promised`, from logits before the temperature, as outputs of an export."""
+
     # -- the labels themselves -------------------------------------------------------------------
 
     def label_quality(self, outputs: NDArray[np.float64], labels: LabelArray) -> LabelQuality:
