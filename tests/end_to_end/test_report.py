@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import zoo
 from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
+from zoo.runs.reliability import calibration
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e\x1b"
 """A class that would be a tag, turn the direction of writing, and speak to a terminal."""
@@ -125,11 +127,20 @@ def test_zoo_report_makes_it_again(run: Path, tmp_path: Path, zoo_cli: Zoo) -> N
     assert done.code == 0, done.err
     assert done.json.keys() == {
         *("report", "evaluated_on", "samples", "metrics", "calibration_error", "mistakes"),
+        "calibrated_error",
         *("attribution", "no_attribution"),
     }
     assert done.json["samples"] == 24
     assert done.json["mistakes"] > 0
     assert 0 <= done.json["calibration_error"] <= 1
+    warmth = json.loads((run / "run.json").read_text())["results"]["calibration"]["temperature"]
+    kept = zoo.open_run(run).kept_predictions()
+    divided = torch.from_numpy(kept.outputs).log().div(warmth).softmax(dim=1).numpy()
+    found = calibration(zoo.open_run(run).task, divided, kept.labels)
+    assert found is not None
+    assert done.json["calibrated_error"] == pytest.approx(found.error)
+    (drawn,) = re.findall(r'<polyline class="after" points="([^"]*)"', again.read_text())
+    assert len(drawn.split()) == sum(bool(each.count) for each in found.bins)
     assert again.read_text() == _page(run)
 
 

@@ -122,16 +122,17 @@ class Bar:
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram, drawn."""
+    """A reliability diagram, drawn; ``after`` is the accuracy by calibrated probability."""
 
     bars: tuple[Bar, ...]
+    after: Line
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     diagonal: Line
 
 
-def reliability(found: Calibration) -> Reliability:
-    """Accuracy by predicted probability, and below it the number of predictions."""
+def reliability(found: Calibration, after: Calibration | None) -> Reliability:
+    """Accuracy by predicted probability, before and after; below it the number of predictions."""
     x, y = _Axis(0, 1, LEFT, WIDTH - RIGHT), _Axis(0, 1, HEIGHT - BOTTOM, TOP)
     most = max(b.count for b in found.bins)
     bars = tuple(
@@ -149,6 +150,12 @@ def reliability(found: Calibration) -> Reliability:
     fifths = [i / 5 for i in range(6)]
     return Reliability(
         bars=bars,
+        after=Line(
+            "",
+            tuple(
+                (x(b.predicted), y(b.accuracy)) for b in (after.bins if after else ()) if b.count
+            ),
+        ),
         across=tuple(Tick(x(v), f"{v:.0%}") for v in fifths),
         up=tuple(Tick(y(v), f"{v:.0%}") for v in fifths),
         diagonal=Line("", ((x(0), y(0)), (x(1), y(1)))),

@@ -33,7 +33,9 @@ class Report:
         evaluated_on: Description of the evaluated samples.
         samples: Number of these samples.
         metrics: The task's metrics on them.
-        calibration_error: Expected calibration error, in [0, 1]; ``None`` for regression.
+        calibration_error: Expected calibration error of the network's own probabilities, in [0, 1];
+            ``None`` for regression.
+        calibrated_error: That with the run's temperature.
         mistakes: Number of mistakes shown.
         attribution: The attribution method; empty if there are no attributions.
         no_attribution: Why there are none.
@@ -44,6 +46,7 @@ class Report:
     samples: int
     metrics: Mapping[str, float]
     calibration_error: float | None
+    calibrated_error: float | None
     mistakes: int
     attribution: str
     no_attribution: str
@@ -67,13 +70,15 @@ def write_report(path: Path, subject: Subject) -> Report:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise damaged(subject.folder, error) from error
     files.write_text(path, page)
-    found, shown = context["calibration"], context["gallery"]
+    found, after = context["calibration"], context["calibrated"]
+    shown = context["gallery"]
     return Report(
         path=path,
         evaluated_on=subject.evaluated_on,
         samples=len(subject.evaluated),
         metrics=context["evaluation"].metrics,
         calibration_error=found.error if found else None,
+        calibrated_error=after.error if after else None,
         mistakes=len(shown.cards) if shown.wrong else 0,
         attribution=shown.method,
         no_attribution=shown.absent,
@@ -105,7 +110,10 @@ def _context(subject: Subject) -> dict[str, Any]:
     record, evaluated, task = subject.record, subject.evaluated, subject.task
     logits = task.encode(evaluated.outputs)
     evaluation = task.evaluation(logits, evaluated.labels, subject.classes)
+    fitted = record["results"].get("calibration")
     found = calibration(task, evaluated.outputs, evaluated.labels)
+    divided = task.decode(logits / (fitted["temperature"] if fitted else 1.0))
+    after = calibration(task, divided, evaluated.labels)
     return {
         "title": subject.folder.resolve().name,
         "backbone": str(record["backbone"]),
@@ -126,9 +134,10 @@ def _context(subject: Subject) -> dict[str, Any]:
         "rows": tables.class_table(evaluation),
         "confusion": tables.confusion(evaluation, subject.classes),
         "calibration": found,
-        "temperature": record["results"].get("calibration"),
+        "calibrated": after,
+        "temperature": fitted,
         "bins": BINS,
-        "reliability": charts.reliability(found) if found else None,
+        "reliability": charts.reliability(found, after) if found else None,
         "folds": tables.fold_table(record["results"].get("folds")),
         "scatters": tables.scatters(subject),
         "gallery": gallery(subject),
