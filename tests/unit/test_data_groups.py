@@ -196,3 +196,29 @@ def test_a_group_and_its_duplicates_elsewhere_are_in_one_fold(tmp_path: Path) ->
     splits = open_data(tmp_path / "data.csv", kind=TEXT, need="folds", groups=BY_PATIENT)
     task = next(each for each in tasks_for("auto") if each.name == splits.task)
     assert any({0, 1, 22, 23} <= part for part in folds_with(splits, task, 4))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [GroupSource(pattern=r"zzz(\d+)"), GroupSource(table="{root}/groups.csv")],
+    ids=["a pattern that matches nothing", "a table of other files"],
+)
+def test_where_no_sample_has_a_group_the_option_is_named(
+    source: GroupSource, tmp_path: Path
+) -> None:
+    data = images(tmp_path / "data", {"p1_a.png": "cat", "p2_a.png": "dog"})
+    (tmp_path / "groups.csv").write_text("path,group\nother/x.png,1\n")
+    table = source.table and source.table.format(root=tmp_path)
+    source = GroupSource(pattern=source.pattern, table=table)
+    for bad_files in ("error", "skip"):
+        with pytest.raises(DataError, match="none of the 2 images has a group"):
+            open_data(data, kind=IMAGE, groups=source, bad_files=bad_files)
+
+
+def test_classes_that_not_every_fold_has_are_named(tmp_path: Path) -> None:
+    rows = [f"film number {i},{'rare' if i < 3 else 'often'}" for i in range(30)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    splits = open_data(tmp_path / "data.csv", kind=TEXT, need="folds")
+    task = next(each for each in tasks_for("auto") if each.name == splits.task)
+    assert merged(splits, task, 10).notes[-1].endswith("which not every fold has: 'rare' 3")
+    assert merged(splits, task, 3).notes == ()

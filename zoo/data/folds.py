@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,8 +27,22 @@ def merged(splits: Splits, task: LabelKind, count: int) -> Splits:
     whole = joined([train, val]) if val is not None and len(val) else train
     every = np.arange(len(whole))
     together, note = kept_together(whole, task, count)
-    splits = replace(splits, notes=(*splits.notes, *([note] if note else [])))
+    notes = [each for each in (note, _scarce(whole, splits.classes, count)) if each]
+    splits = replace(splits, notes=(*splits.notes, *notes))
     return _of_pool(splits, Pool(whole, every, every, together), whole, whole)
+
+
+def _scarce(whole: Samples, classes: Sequence[str], count: int) -> str:
+    """A note on the classes that have fewer samples than there are folds."""
+    labels = whole.labels
+    if labels is None or np.issubdtype(labels.dtype, np.floating):
+        return ""
+    sizes = np.bincount(labels, minlength=len(classes))
+    few = [(name, size) for name, size in zip(classes, sizes, strict=True) if size < count]
+    if not few:
+        return ""
+    some = ", ".join(f"{name!r} {size}" for name, size in few[:3]) + (", …" if few[3:] else "")
+    return f"classes with fewer samples than the {count} folds, which not every fold has: {some}"
 
 
 def fold_of(splits: Splits, task: LabelKind, *, count: int, number: int, seed: int) -> Splits:

@@ -33,6 +33,8 @@ class GroupSource:
     @property
     def typed(self) -> str:
         """The option that names it."""
+        if self.table:
+            return "--group-table"
         return "--group-pattern" if self.pattern else "--group-column"
 
     @cached_property
@@ -46,12 +48,12 @@ class GroupSource:
             found = re.compile(self.pattern or "")
         except re.error as error:
             raise UsageError(
-                f"--group-pattern {self.pattern!r} is not a valid regular expression: {error}",
+                f"--group-pattern '{self.pattern}' is not a valid regular expression: {error}",
                 hint="For example: --group-pattern 'patient_([0-9]+)'",
             ) from error
         if not found.groups:
             raise UsageError(
-                f"--group-pattern {self.pattern!r} has no parentheses around the group",
+                f"--group-pattern '{self.pattern}' has no parentheses around the group",
                 hint="For example: --group-pattern 'patient_([0-9]+)'",
             )
         return found

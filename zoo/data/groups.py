@@ -45,11 +45,17 @@ def grouped(
 
     Raises:
         UsageError: The data is not of the kind that the options are for.
-        DataError: A column is missing.
+        DataError: A column is missing, or no sample has a group.
     """
     if not source:
         return part
     names, lacking = _names(part, source, kind, below)
+    if names and not any(names):
+        raise DataError(
+            f"{source.typed}: none of the {len(names):,} {kind.nouns} has a group, such as "
+            f"{part.inputs.name(0)}: {lacking}",
+            hint="Compare the paths or cells with the option, or train without groups.",
+        )
     for index in (lost := [i for i, name in enumerate(names) if not name]):
         findings.add(part.inputs.name(index), lacking)
     part = replace(part, groups=np.array(names, dtype=np.str_))
@@ -81,7 +87,7 @@ def _names(part: Part, source: GroupSource, kind: InputKind, below: str) -> tupl
         paths = [_relative(part.inputs.name(i), below) for i in range(len(part.inputs))]
         found = [source.regex.search(path) for path in paths]
         names = [(match.group(1) or "") if match else "" for match in found]
-        return names, f"its path does not match --group-pattern {source.pattern!r}"
+        return names, f"its path does not match --group-pattern '{source.pattern}'"
     assert source.column is not None
     if part.table is None or part.rows is None:
         raise UsageError(
