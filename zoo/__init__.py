@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from zoo.runs.adapter_set import load_predictors as load_predictors
     from zoo.runs.compare import Comparison as Comparison
     from zoo.runs.compare import compare as compare
+    from zoo.runs.ensemble import make_ensemble as make_ensemble
     from zoo.runs.limits import PredictionLimits as PredictionLimits
     from zoo.runs.merging import merge_run as merge_run
     from zoo.runs.mistakes import Mistake as Mistake
@@ -164,6 +165,7 @@ _PUBLIC = {
     "OptimizerSpec": "zoo.contract.extensions",
     "Metric": "zoo.contract.extensions",
     "MetricInput": "zoo.contract.extensions",
+    "make_ensemble": "zoo.runs.ensemble",
     "make_soup": "zoo.runs.soup",
     "merge_run": "zoo.runs.merging",
     "Mistake": "zoo.runs.mistakes",

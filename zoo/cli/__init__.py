@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "adapters": "zoo.cli.adapters:command",
     "merge": "zoo.cli.merge:command",
     "soup": "zoo.cli.soup:command",
+    "ensemble": "zoo.cli.ensemble:command",
     "export": "zoo.cli.export:command",
     "push": "zoo.cli.push:command",
     "download": "zoo.cli.download:command",

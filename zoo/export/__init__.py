@@ -21,6 +21,7 @@ from zoo.export.calibrated_head import divide_logits
 from zoo.export.capture import in_a_line
 from zoo.export.exporters import find_exporter
 from zoo.export.formats import Runner
+from zoo.export.joined import joined
 from zoo.export.judged_head import JudgedHead, by_name, output_names
 from zoo.export.native import other_formats
 from zoo.export.preparation import PREPARATION, preparation
@@ -162,6 +163,8 @@ def _limits(
 
 def loaded(run: Run) -> Backbone:
     """The run's network on the CPU, with its tokenizer; an adapter is merged into it."""
+    if run.members:
+        return joined(run)
     backbone = run.load()
     merge(backbone)
     backbone.tokenizer = run.tokenizer

@@ -142,6 +142,11 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
         lineage({"weights": None, "origin": run.origin})  # checks the other values that are needed
     except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
         raise damaged(folder, error) from error
+    if record.get("ensemble"):
+        raise RunError(
+            f"the run {folder} is an ensemble, which cannot be used as a pretrained model",
+            hint=f"Use one of its members, such as {folder / 'members' / '1'}.",
+        )
     if record["surgery"]:
         raise RunError(
             f"the run {folder} cannot be used as a pretrained model: its network was changed by "

@@ -43,6 +43,8 @@ from zoo.weights.loading.load import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
 EXAMPLE, LAST, LOCK = "example", "last", ".lock"
+MEMBERS = "members"
+"""The folder of an ensemble's copies of runs: ``members/1``, …"""
 
 
 @dataclass(frozen=True, kw_only=True)

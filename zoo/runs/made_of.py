@@ -35,10 +35,16 @@ def _soup(found: Mapping[str, Any]) -> str:
     return f"greedy soup of {len(kept)} of {len(found['ingredients'])} runs: {names}"
 
 
+def _ensemble(found: Mapping[str, Any]) -> str:
+    each = [f"{member['run']} ({member['backbone']})" for member in found["members"]]
+    return f"ensemble of {len(each)} runs: {', '.join(each)}"
+
+
 _KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any]], str], str]] = {
     "soup": (
         _soup,
         "The runs of the soup were chosen by the validation metric, which is optimistic.",
     ),
+    "ensemble": (_ensemble, "Heat maps are those of the first run of the ensemble."),
 }
 """By key of ``run.json``: the fact, and a remark on the metrics."""

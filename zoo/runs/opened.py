@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from torch import Tensor
 
 from zoo.contract.network.backbone import Backbone
@@ -40,7 +41,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.run_record import damaged, require_modality
 from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, read_calibration
 from zoo.runs.feature_bank import FeatureBank, read_bank
-from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
+from zoo.runs.folder import MEMBERS, METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.report.subject import read_history
 from zoo.runs.test_time import averaging, views_of
@@ -173,6 +174,27 @@ class OpenedRun:
         """The columns of the table that it was trained on; none for folders."""
         return self.training_data.learned
 
+    @cached_property
+    def members(self) -> tuple[Self, ...]:
+        """The runs of an ensemble, opened; empty for any other run.
+
+        Raises:
+            RunError: One is missing or damaged.
+        """
+        found = (self.record.get("ensemble") or {}).get("members", ())
+        folders = [f"{MEMBERS}/{number}" for number in range(1, len(found) + 1)]
+        if [each.get("folder") for each in found] != folders:
+            raise damaged(self.folder, ValueError(f"its members must be {', '.join(folders)}"))
+        return tuple(
+            type(self)(self.folder / each, network=self._network, registry=self._registry)
+            for each in folders
+        )
+
+    def columns_of(self, other: OpenedRun) -> list[int]:
+        """Where the outputs of another run have the classes of this one."""
+        places = {name: place for place, name in enumerate(other.classes)}
+        return [places[name] for name in self.classes]
+
     def load(self) -> Backbone:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
 
@@ -182,6 +204,11 @@ class OpenedRun:
             RunError: The weights are missing or damaged, or do not fit the record; or the base of
                 an adapter is not found, or is another one.
         """
+        if self.members:
+            raise RunError(
+                f"{self.folder} is an ensemble of {len(self.members)} networks, and not one network",
+                hint=f"Use one of its members, such as {self.members[0].folder}.",
+            )
         registry = self._registry or Registry.discover()
         registry.require(self.record.get("plugins", {}), f"the run {self.folder}")
         path, network = self.folder / MODEL, self.network
@@ -312,8 +339,11 @@ class OpenedRun:
         """The outputs ``(N, outputs)`` for all samples, and which parts of inputs were not seen.
 
         With ``tta``, they are logits of the mean of the probabilities over views of the inputs. With
-        a bank, the distance of each sample from it is one more output.
+        a bank, the distance of each sample from it is one more output. Those of an ensemble are
+        logits of the mean of its members' probabilities.
         """
+        if self.members:
+            return self._mean_logits(samples, device, workers, reporter, tta=tta)
         views = self.views() if tta else ()
         forward, reporter = self.forward(device), reporter or Quiet()
         call = averaging(forward, self.task, views) if views else None
@@ -325,6 +355,28 @@ class OpenedRun:
         for fact in found.facts:
             reporter.note(fact)
         return logits, found
+
+    def _mean_logits(
+        self,
+        samples: Samples,
+        device: str,
+        workers: int | None,
+        reporter: Reporter | None,
+        *,
+        tta: bool,
+    ) -> tuple[Tensor, NotSeen]:
+        outputs, seen = [], []
+        for number, member in enumerate(self.members):
+            logits, found = member.logits(
+                samples,
+                device=device,
+                workers=workers,
+                reporter=None if number else reporter,  # notes once
+                tta=tta,
+            )
+            outputs.append(member.task.decode(logits)[:, self.columns_of(member)])
+            seen.append(found)
+        return self.task.encode(np.mean(outputs, axis=0)).float(), seen[0]
 
     def kept_predictions(self) -> EvaluatedSamples:
         """The validation predictions in ``predictions.parquet``.

@@ -40,7 +40,7 @@ def report(
         evaluated_on=words,
         samples=opened,
         absent=absent,
-        network=lambda: run.backbone,
+        network=lambda: (run.members[0] if run.members else run).backbone,
         loaders=run.loaders(workers),
         device=choose_device(device),
     )

@@ -18,6 +18,7 @@ from zoo.data.sources.dialects import Quoting
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
 from zoo.runs import evaluating, predicting, reporting
+from zoo.runs.ensemble_predictor import EnsemblePredictor
 from zoo.runs.folder import EXAMPLE, PREDICTIONS
 from zoo.runs.limits import Threshold, limits_of
 from zoo.runs.mistakes import Mistakes, read_mistakes
@@ -134,7 +135,16 @@ class Run(ShownRun):
         Raises:
             RunError: The run cannot be loaded.
         """
-        return self.predictor_of(self.forward(device))
+        if not self.members:
+            return self.predictor_of(self.forward(device))
+        return EnsemblePredictor(
+            [member.predictor(device=device) for member in self.members],
+            [self.columns_of(member) for member in self.members],
+            task=self.task,
+            classes=self.classes,
+            temperature=self.temperature,
+            limits=partial(limits_of, self),
+        )
 
     def predictor_of(
         self, forward: Forward, *, using: Callable[[], AbstractContextManager[None]] = nullcontext

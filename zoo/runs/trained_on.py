@@ -33,7 +33,12 @@ def write_digests(folder: Path, train: Samples, before: Path | None = None) -> N
             earlier = read_digests(before)
     if earlier is not None:
         contents = np.concatenate((contents, earlier))
-    with replacing(folder / DIGESTS) as temporary:
+    write_contents(folder / DIGESTS, contents)
+
+
+def write_contents(path: Path, contents: Contents) -> None:
+    """Write hashes, unique and sorted."""
+    with replacing(path) as temporary:
         temporary.write_bytes(np.unique(contents).astype("<u8").tobytes())
 
 
