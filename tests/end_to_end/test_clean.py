@@ -186,6 +186,38 @@ def test_images_of_all_splits_are_judged_and_shown(tmp_path: Path, zoo_cli: Zoo)
     assert "train/dark/&lt;b&gt;dark3.png" in page
 
 
+def test_recordings_can_be_played_and_objects_in_memory_are_shown(
+    tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    draw = np.random.default_rng(0)
+    for label, pitch in (("low", 200), ("high", 2000)):
+        (tmp_path / "tones" / label).mkdir(parents=True)
+        for i in range(5):
+            wave = 0.3 * np.sin(np.arange(4000) / 8000 * 2 * np.pi * pitch * draw.uniform(1, 1.1))
+            soundfile.write(tmp_path / "tones" / label / f"{i}.wav", wave, 8000)
+    (tmp_path / "tones/low/0.wav").rename(tmp_path / "tones/high/wrong.wav")
+    zoo_cli(
+        *("clean", tmp_path / "tones", "--backbone", "audio-cnn", "--weights", "none"),
+        *("--input", "seconds=0.5", "--output", tmp_path / "out", "--workers", "0"),
+    )
+    page = (tmp_path / "out" / "labels.html").read_text()
+    assert page.index("high/wrong.wav") < page.index("low/1.wav")
+    assert page.count('<audio controls preload="none" src="data:audio/') == 10
+    noise = [draw.integers(0, 80, (24, 24, 3)) + 120 * (i % 2) for i in range(12)]
+    given = [(Image.fromarray(each.astype(np.uint8)), "ab"[i % 2]) for i, each in enumerate(noise)]
+    found = zoo.clean(
+        [*given, (given[0][0].rotate(90), "b")],
+        backbone="cnn",
+        weights="none",
+        image_size=32,
+        workers=0,
+        output=tmp_path / "memory",
+    )
+    assert (found.column, found.judged[0].key, found.judged[0].suggested) == ("row", "13", "a")
+    assert found.page.read_text().count('src="data:image/jpeg;base64,') == 13
+
+
 def test_near_duplicates_and_groups_are_in_one_fold(tmp_path: Path) -> None:
     rows = open_rows(images(tmp_path / "photos"), kind=IMAGE, tasks=tasks_for("auto"))
     whole = joined(list(rows.splits.values()))

@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Cleaned:
     page: Path
     backbone: str
     column: str
-    judged: tuple[JudgedLabel, ...]
+    judged: tuple[JudgedLabel, ...] = field(repr=False)
     classes: tuple[str, ...]
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
