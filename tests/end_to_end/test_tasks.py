@@ -149,7 +149,7 @@ def test_labels_reach_a_threshold_in_every_output(
     assert all(row == ["food"] for row in labels(1, "food=0"))
     assert all(set(row) == {"sport", "music"} for row in labels(0, "food=1"))
     fitted = json.loads((run / "calibration.json").read_text())["thresholds"]
-    assert labels("fitted") == labels(*(f"{name}={p}" for name, p in fitted.items()))
+    assert labels("f1") == labels(*(f"{name}={p}" for name, p in fitted.items()))
     assert zoo_cli("predict", run, tagged, "--threshold", 1).out.splitlines()[0].endswith("\t-")
     (row, *_) = zoo_cli("predict", run, tagged, "--top-k", 1, "--json").json
     assert len(row["probabilities"]) == 1
@@ -410,8 +410,9 @@ def test_options_that_do_not_fit_the_task(
     )
     for options, says in (
         (("--threshold", "fod=0.5"), ("no class 'fod'", "food")),
-        (("--threshold", "food=high"), ("food=high is neither a number nor CLASS=NUMBER",)),
-        (("--threshold", 0.2, "--threshold", 0.3), ("second number",)),
+        (("--threshold", "food=high"), ("must be a probability, 'f1', or cost:R", "got 'high'")),
+        (("--threshold", "food=cost:0"), ("R above 0, got 'cost:0'",)),
+        (("--threshold", 0.2, "--threshold", 0.3), ("is a second one for all classes",)),
         (("--coverage", 1.2), ("--coverage must be between 0 and 1, got 1.2",)),
         (("--coverage", "nan"), ("--coverage must be between 0 and 1, got nan",)),
         (("--coverage", 0.9), ("multi-label", "Leave --coverage out")),
@@ -420,7 +421,7 @@ def test_options_that_do_not_fit_the_task(
     ):
         refused("predict", run, tagged, *options, says=says)
     with pytest.raises(UsageError, match="got 'best'"):
-        zoo.open_run(run).predict(["a text"], threshold="best")  # type: ignore[arg-type]
+        zoo.open_run(run).predict(["a text"], threshold="best")
     with pytest.raises(UsageError, match=r"threshold must be .* got nan"):
         zoo.open_run(run).predict(["a text"], threshold=float("nan"))
 

@@ -276,7 +276,7 @@ def test_sets_intervals_and_refusal_are_outputs_of_the_network(
     judged: Callable[[Task], zoo.Run], task: Task, form: str, names: set[str], tmp_path: Path
 ) -> None:
     run = judged(task)
-    asked: dict[str, Any] = {"reject": 0.5, "threshold": "fitted" if task.several else None}
+    asked: dict[str, Any] = {"reject": 0.5, "threshold": "f1" if task.several else None}
     asked["coverage"] = None if task.several else 0.8
     folder = run.export(form, output=tmp_path / "out", **asked).folder
     described = json.loads((folder / "preprocessing.json").read_text())

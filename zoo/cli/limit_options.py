@@ -27,8 +27,9 @@ _OPTIONS = (
         "--threshold",
         "thresholds",
         multiple=True,
-        metavar="P|CLASS=P|fitted",
-        help="Probability threshold for multi-label runs (default: 0.5); repeatable by class.",
+        metavar="[CLASS=]P|f1|cost:R",
+        help="Probability threshold (default: 0.5); f1: highest F1 on validation samples; cost:R: cheapest "
+        "there, if a missed label costs R false ones. Repeatable by class.",
     ),
     click.option(
         "--coverage",
@@ -46,30 +47,27 @@ _OPTIONS = (
 
 
 def threshold_of(given: Sequence[str], classes: Sequence[str]) -> Threshold:
-    """``--threshold``: one for all classes, some by class, both, or ``fitted``."""
-    general: float | None = None
-    by_class: dict[str, float] = {}
-    if list(given) == ["fitted"]:
-        return "fitted"
+    """``--threshold``: one for all classes, some by class, or both."""
+    general: float | str | None = None
+    by_class: dict[str, float | str] = {}
     for text in given:
-        name, equals, number = text.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError as error:
-            raise _not_a_threshold(text) from error
+        name, equals, value = text.rpartition("=")
         if equals:
-            by_class[name] = value
+            by_class[name] = _number_or_word(value)
         elif general is not None:
-            raise _not_a_threshold(text, "a second number for all classes")
+            raise UsageError(
+                f"--threshold {text} is a second one for all classes",
+                hint="Give one, and others by class: --threshold 0.3 --threshold cat=0.5.",
+            )
         else:
-            general = value
+            general = _number_or_word(value)
     if not by_class:
         return general
     return by_class if general is None else {**dict.fromkeys(classes, general), **by_class}
 
 
-def _not_a_threshold(text: str, why: str = "neither a number nor CLASS=NUMBER") -> UsageError:
-    return UsageError(
-        f"--threshold {text} is {why}",
-        hint="For example --threshold 0.3, --threshold cat=0.3, or --threshold fitted alone.",
-    )
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

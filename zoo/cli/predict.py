@@ -198,7 +198,7 @@ def _line(row: dict[str, Any], top_k: int | None) -> str:
             for name, value in row["values"].items()
         ]
     else:
-        ranked = row["probabilities"].items()
+        ranked = sorted(row["probabilities"].items(), key=lambda pair: pair[0] != row.get("label"))
         chosen = row.get("labels") if top_k is None else None
         shown = [(name, p) for name, p in ranked if chosen is None or name in chosen]
         kept = shown if chosen is not None else shown[: top_k or 3]

@@ -32,7 +32,9 @@ class JudgedHead(nn.Module):
         self._head, self._task, self._temperature = head, run.task, run.temperature
         self._width = run.spec.feature_dim
         self._conformal, self._distance = limits.conformal, limits.distance
-        self._thresholds = limits.by_class(run.classes) if run.task.several else None
+        self._thresholds: list[float] | None = None
+        if run.task.several or isinstance(limits.threshold, Mapping):
+            self._thresholds = limits.by_class(run.classes)
         self.register_buffer("bank", None)
         if self._distance is not None:
             assert run.bank is not None
@@ -51,7 +53,9 @@ class JudgedHead(nn.Module):
         if self._conformal is not None:
             found |= self._task.promised_tensors(raw, self._conformal)
         if self._thresholds is not None:
-            found["labels"] = found["logits"].sigmoid() >= torch.tensor(self._thresholds)
+            logits, several = found["logits"], self._task.several
+            chances = logits.sigmoid() if several else logits.softmax(dim=1)
+            found["labels"] = chances >= torch.tensor(self._thresholds)
         if self.bank is not None:
             cosines = functional.normalize(features.float(), dim=1) @ self.bank.T
             found["distance"] = 1 - cosines.amax(dim=1)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from torch import Tensor
 
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError
 from zoo.runs.calibration_file import CALIBRATION, FittedCalibration, Scores
 from zoo.runs.opened import OpenedRun
+from zoo.runs.thresholds import Threshold as Threshold
+from zoo.runs.thresholds import thresholds_of
 from zoo.tasks.metrics import THRESHOLD
 from zoo.tasks.predictions import AnyPrediction
 from zoo.tasks.task import Task
-
-Threshold: TypeAlias = float | Mapping[str, float] | Literal["fitted"] | None
-"""For all classes; by class, 0.5 for those that are not named; or those of ``calibration.json``."""
-
-FITTED = "fitted"
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class PredictionLimits:
     """From what on something is said of an input.
 
     Attributes:
-        threshold: Probability from which a label is predicted, or by class; multi-label only.
+        threshold: Probability from which a label is predicted, or by class.
         conformal: Largest scores within a prediction set or interval; ``None`` without them.
         distance: Distance from the training samples above which an input is rejected; ``None``
             without refusal.
@@ -108,7 +105,7 @@ def limits_of(
                 hint="Runs without --folds keep them, copies on the Hub do not.",
             )
         distance = _quantile(run, "--reject", reject, 1 - reject, usual)
-    return PredictionLimits(_threshold(run, threshold), conformal, distance, usual)
+    return PredictionLimits(thresholds_of(run, threshold), conformal, distance, usual)
 
 
 def _check_share(option: str, given: float) -> None:
@@ -137,41 +134,3 @@ def _calibration(run: OpenedRun, option: str) -> FittedCalibration:
             hint="Runs with at least 20 validation samples have it.",
         )
     return run.calibration
-
-
-def _threshold(run: OpenedRun, given: Threshold) -> float | Mapping[str, float]:
-    if given is None:
-        return THRESHOLD
-    if not run.task.several:
-        raise UsageError(
-            f"--threshold is for multi-label runs, and {run.folder} is {run.task.name}",
-            hint="Leave --threshold out.",
-        )
-    if given == FITTED:
-        limits = _calibration(run, f"--threshold {FITTED}").thresholds
-        assert limits is not None
-        return limits
-    if isinstance(given, str):
-        raise UsageError(
-            f"--threshold must be a number, a number by class, or {FITTED!r}, got {given!r}",
-            hint="For example --threshold 0.3, or --threshold cat=0.3.",
-        )
-    if not isinstance(given, Mapping):
-        return _in_range(given)
-    for name in given:
-        if name not in run.classes:
-            near = ", ".join(closest(name, run.classes))
-            raise UsageError(
-                f"--threshold: {run.folder} has no class {name!r}",
-                hint=f"Closest: {near}." if near else f"It has: {', '.join(run.classes[:10])}.",
-            )
-    return {name: _in_range(given.get(name, THRESHOLD)) for name in run.classes}
-
-
-def _in_range(given: float) -> float:
-    if not 0 <= given <= 1:
-        raise UsageError(
-            f"--threshold must be in [0, 1], got {given:g}",
-            hint="It is the probability from which a label is predicted.",
-        )
-    return given

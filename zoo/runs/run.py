@@ -86,8 +86,10 @@ class Run(ShownRun):
                 scale of the training images. For a run on pairs, tables and tuples of two texts.
                 Or a DataFrame or ``datasets.Dataset``, read as in training.
             text_column: Input column of a table, or the two of pairs; by default as in training.
-            threshold: Probability from which a label is predicted, 0.5 by default; by class; or
-                ``fitted``, those with the highest F1 on the validation samples. Multi-label only.
+            threshold: Probability from which a label is predicted, 0.5 by default, or by class.
+                Instead of a number, ``f1``: the one with the highest F1 on the validation samples; or
+                ``cost:5``: the cheapest there, if a missed label costs 5 times as much as a false
+                one. For multi-label, and by name for one of two classes.
             coverage: Adds prediction sets, for regression intervals: the true class of a new input
                 is in its set, the true value of a target in its interval, with at least this
                 probability. Not for multi-label.

@@ -302,6 +302,22 @@ def _remark(
     given.remark(f"left out: {shown}, which {why}")
 
 
+def cheapest_threshold(labels: Flags, scores: Floats, ratio: float) -> float:
+    """The threshold with the lowest cost, halfway between two scores; both are ``(N,)``.
+
+    ``ratio`` is what a true label below the threshold costs, if a false one above it costs 1.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, true = scores[order], labels[order].astype(bool)
+    costs = np.cumsum(np.where(true, -ratio, 1.0))  # with the first 1, 2, … above it
+    ends = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True))  # equal scores go together
+    best = int(ends[costs[ends].argmin()])
+    if costs[best] >= 0:
+        return float((ranked[0] + 1) / 2)
+    below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
+    return float((ranked[best] + below) / 2)
+
+
 def best_f1_threshold(labels: Flags, scores: Floats) -> float:
     """The threshold with the highest F1, halfway to the next lower score; both are ``(N,)``.
 

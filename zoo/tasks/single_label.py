@@ -46,7 +46,7 @@ class Prediction:
 
     Attributes:
         input: The image path, text or text pair.
-        label: The class with the highest probability.
+        label: The class with the highest probability, or by the threshold of one of two classes.
         probabilities: Probability in [0, 1] by class name, the likeliest first.
         unread: Parts of the input that the network did not see: ``end`` of a text; for images see
             :mod:`zoo.modalities.image.not_seen`.
@@ -218,10 +218,10 @@ class SingleLabel(SelectingTask):
         threshold: float | Mapping[str, float],
         unread: Sequence[tuple[str, ...]],
     ) -> list[Prediction]:
-        """The likeliest class of each input."""
-        del threshold
+        """The likeliest class of each input; with thresholds by class, the one most above its own."""
+        above = threshold if isinstance(threshold, Mapping) else dict.fromkeys(classes, 0.0)
         return [
-            Prediction(name, next(iter(row)), row, lack)
+            Prediction(name, max(row, key=lambda key: row[key] - above[key]), row, lack)
             for name, row, lack in zip(
                 inputs, by_probability(outputs, classes), unread, strict=True
             )

@@ -212,7 +212,8 @@ class Task(LabelKind, Protocol):
             inputs: The image path, text or text pair of each input.
             outputs: ``(len(inputs), len(classes))``.
             classes: Class names or target columns.
-            threshold: The probability from which a label is predicted, or by class; multi-label only.
+            threshold: The probability from which a label is predicted, or by class; one for all classes
+                is for multi-label only.
             unread: The parts of each input that the network did not see.
         """
 
