@@ -41,11 +41,6 @@ class Plan:
         names = sorted(path.name for path in (self.source / "train").iterdir() if path.is_dir())
         return names[::2], names[1::2]
 
-    @property
-    def steps(self) -> int:
-        """Number of optimiser steps on B."""
-        return self.epochs * -(-self.shots * len(self.halves[1]) // self.batch_size)
-
 
 photographs = click.option(
     "--data",
