@@ -110,6 +110,10 @@ if TYPE_CHECKING:
     from zoo.tasks.regression import Regression as Regression
     from zoo.tasks.single_label import SingleLabel as SingleLabel
     from zoo.tasks.task import Task as Task
+    from zoo.tuning.results import Estimate as Estimate
+    from zoo.tuning.results import Tried as Tried
+    from zoo.tuning.results import Tuning as Tuning
+    from zoo.tuning.tune import tune as tune
     from zoo.weights.find import fetch as fetch
     from zoo.weights.loading.build import build as build
     from zoo.weights.loading.load import read_state_dict as read_state_dict
@@ -209,6 +213,10 @@ _PUBLIC = {
     "Task": "zoo.tasks.task",
     "TextInput": "zoo.contract.spec",
     "TokenOptions": "zoo.contract.network.options",
+    "Estimate": "zoo.tuning.results",
+    "Tried": "zoo.tuning.results",
+    "tune": "zoo.tuning.tune",
+    "Tuning": "zoo.tuning.results",
     "usable_cores": "zoo.system.processor",
     "UsageError": "zoo.errors",
     "Weights": "zoo.contract.spec",

@@ -22,6 +22,7 @@ UNRUN: Mapping[str, str] = {
     r"zoo finetune --resume": "needs a run that was stopped: end_to_end/test_resume.py",
     r"zoo serve\b": "serves until it is stopped; it has tests of its own",
     r"zoo push\b": "sends to the Hub; it has tests of its own",
+    r"zoo tune\b": "takes minutes: end_to_end/test_tune.py",
     r"zoo (recommend|embed)\b": "wants published weights, and none are here; its own tests have some",
     r".*--open\b": "opens a browser",
     r".*<\w+>": "has a placeholder",

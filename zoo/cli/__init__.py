@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "recommend": "zoo.cli.recommend:command",
     "clean": "zoo.cli.clean:command",
     "finetune": "zoo.cli.finetune:command",
+    "tune": "zoo.cli.tune:command",
     "rerun": "zoo.cli.rerun:command",
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",

@@ -234,6 +234,14 @@ def _unfinished_runs(_: click.Context, incomplete: str) -> Iterable[str]:
     return _runs(incomplete, finished=False)
 
 
+def _searches(_: click.Context, incomplete: str) -> Iterable[str]:
+    """Folders of 'zoo tune' under the typed folder."""
+    typed = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
+    start = os.path.expanduser(typed) or "."
+    found = (os.path.relpath(path, start) for path in sorted(Path(start).glob("**/tune.json"))[:99])
+    return [typed + os.path.dirname(path) for path in found if _UNQUOTED.fullmatch(path)]
+
+
 def _runs(incomplete: str, *, finished: bool) -> Iterator[str]:
     """Run folders under the typed folder, the nearest first."""
     typed = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
@@ -323,6 +331,7 @@ stages = _starting(_stages)
 layers = _starting(_layers)
 runs = _starting(_finished_runs, fallback="dir")
 unfinished_runs = _starting(_unfinished_runs, fallback="dir")
+searches = _starting(_searches, fallback="dir")
 strategies = _offered(lambda: STRATEGIES, "zoo_strategies", "zoo_adapters")
 heads = _offered(lambda: HEADS, "zoo_heads")
 formats = _offered(lambda: FORMATS, "zoo_exporters")

@@ -455,12 +455,17 @@ class Recipe:
 
 def preset_values(preset: str | None, modality: str, *, pretrained: bool) -> dict[str, Any]:
     """The values of a preset, without those that such inputs do not have."""
+    foreign = foreign_options(modality)
+    values = PRESETS[preset].of(pretrained=pretrained) if preset else {}
+    return {name: value for name, value in values.items() if name not in foreign}
+
+
+def foreign_options(modality: str) -> set[str]:
+    """Options that are for other modalities alone."""
     from zoo.modalities import known_modalities, modality_named
 
     own = modality_named(modality)
-    foreign = {name for each in known_modalities() for name in each.options - own.options}
-    values = PRESETS[preset].of(pretrained=pretrained) if preset else {}
-    return {name: value for name, value in values.items() if name not in foreign}
+    return {name for each in known_modalities() for name in each.options - own.options}
 
 
 _SOLVED = 1_000_000_000
