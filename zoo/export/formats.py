@@ -84,9 +84,10 @@ def run_onnx(folder: Path) -> Runner:
     names = [given.name for given in session.get_inputs()]
     outputs = [each.name for each in session.get_outputs()]
 
-    def run(batch: TensorBatch) -> dict[str, Tensor]:
+    def run(batch: TensorBatch) -> Tensor | dict[str, Tensor]:
         found = session.run(outputs, {name: batch[name].numpy() for name in names})
-        return dict(zip(outputs, map(torch.from_numpy, found), strict=True))
+        named = dict(zip(outputs, map(torch.from_numpy, found), strict=True))
+        return named if len(named) > 1 else named["logits"]
 
     return run
 
