@@ -89,6 +89,8 @@ OTHER: Mapping[str, Any] = {
     "pooling": "last",
     "metric": "loss",
     "loss": "generalized-cross-entropy",
+    "private": 4.0,
+    "private_delta": 0.01,
     "seed": 7,
     "augment_on": "device",
 }
@@ -96,6 +98,7 @@ OTHER: Mapping[str, Any] = {
 
 WITH: Mapping[str, Mapping[str, Any]] = {
     "patience": {"epochs": 9, "lr": 0.05},  # some epochs without a better one
+    "private_delta": {"private": 4.0},
     "unfreeze": {"freeze_until": {"image": "conv2", "text": "embedding"}},
 }
 """What an option needs beside it to have something to do."""
@@ -260,4 +263,4 @@ def _computing(trained: Trained) -> dict[str, Any]:
 
 
 def _course(epochs: Sequence[Mapping[str, Any]]) -> list[tuple[float, ...]]:
-    return [(row["train_loss"], row["loss"], row["accuracy"]) for row in epochs]
+    return [(row.get("train_loss", 0.0), row["loss"], row["accuracy"]) for row in epochs]

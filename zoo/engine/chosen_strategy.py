@@ -122,7 +122,7 @@ class ChosenStrategy:
         for phase in made:
             if not isinstance(phase, Phase):
                 raise self._invalid(f"it returned {type(phase).__name__}, not zoo.Phase")
-            if flaw := _flaw(phase, stages):
+            if flaw := _flaw(phase, stages, _solvers(recipe)):
                 raise self._invalid(f"phase {phase.name!r}: {flaw}")
             if phase.name in names:
                 raise self._invalid(f"two phases are called {phase.name!r}")
@@ -150,7 +150,12 @@ class ChosenStrategy:
         return self.offer.broken(f"its {self.offer} is not valid: {reason}")
 
 
-def _flaw(phase: Phase, stages: Sequence[str]) -> str:
+def _solvers(recipe: Recipe) -> tuple[str, ...]:
+    """The solvers that a phase may have."""
+    return (*get_args(Solver), *(() if recipe.private is None else ("dp-sgd",)))
+
+
+def _flaw(phase: Phase, stages: Sequence[str], solvers: Sequence[str]) -> str:
     """Why a phase cannot be trained; empty if it can."""
     if not isinstance(phase.name, str) or not phase.name.strip():
         return "its name must be a string that is not empty"
@@ -164,7 +169,7 @@ def _flaw(phase: Phase, stages: Sequence[str]) -> str:
     if phase.adapter is not None and not isinstance(phase.adapter, AdapterKind):
         return f"adapter must be a zoo.AdapterKind, got {type(phase.adapter).__name__}"
     parameters = (phase.parameters,) if phase.adapter else ("all", *ADAPTERS)
-    for name, words in (("parameters", parameters), ("solver", get_args(Solver))):
+    for name, words in (("parameters", parameters), ("solver", solvers)):
         if (value := getattr(phase, name)) not in words:
             return f"{name} must be one of {', '.join(words)}, got {value!r}"
     if phase.solver == "lbfgs" and phase.trains_backbone:

@@ -16,6 +16,7 @@ from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Progress
 from zoo.engine.interrupts import Interrupted
 from zoo.engine.learner import Learner
+from zoo.engine.private_head import PrivateHead
 from zoo.engine.readings import READ_STEPS, Readings
 from zoo.engine.solver import Solver
 from zoo.engine.sources import Source, Step
@@ -33,7 +34,7 @@ class RunningPhase:
     setup: TrainingSetup
     phase: Phase
     source: Source
-    learner: Learner | Solver
+    learner: Learner | Solver | PrivateHead
     progress: Progress
     readings: Readings
     timetable: Timetable
@@ -142,7 +143,8 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
         progress.metrics = dict(setup.chosen.metrics) if setup.chosen else metrics
     progress.next_epoch()
     progress.total_seconds += spent
-    setup.accelerator.log(metrics | {"train_loss": record["train_loss"]}, record["epoch"])
+    losses = {name: record[name] for name in ("train_loss",) if name in record}
+    setup.accelerator.log(metrics | losses, record["epoch"])
     epochs = running.timetable.epochs
     setup.reporter.epoch({**record, "title": setup.task.selection.title}, epochs)
 
@@ -212,7 +214,8 @@ def _record(
         "epoch": len(progress.history) + 1,
         "phase": phase.name,
         "epoch_of_phase": progress.epoch + 1,
-        "train_loss": progress.loss / progress.samples,
+        # Of samples that are private, the loss without noise is as well.
+        **({} if phase.private else {"train_loss": progress.loss / progress.samples}),
         **metrics,
         "metric": running.setup.task.metric,
         **({"strength": strength_of(progress.epoch)} if phase.solved else {"lr": phase.lr}),

@@ -34,6 +34,8 @@ Use = Literal[
     "adapter rank",
     "adapter dropout",
     "steps",
+    "all steps",
+    "private",
     "head",
     "head steps",
     "augmentation",

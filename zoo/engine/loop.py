@@ -18,6 +18,7 @@ from zoo.engine.interrupts import Interrupted
 from zoo.engine.l2sp import L2SP
 from zoo.engine.learner import Learner
 from zoo.engine.prefixed import prefixed
+from zoo.engine.private_head import PoissonFeatures, PrivateHead
 from zoo.engine.readings import Readings
 from zoo.engine.solver import AllFeatures, Solver
 from zoo.engine.sources import Batches, Features, Source
@@ -192,9 +193,13 @@ class _Fit:
         if kept := self.kept:
             self.backbone.load_state_dict(kept.of("backbone/"))
         source: Source
-        learner: Learner | Solver
+        learner: Learner | Solver | PrivateHead
         cuts = [(at, total) for number, at, total in progress.cuts if number == progress.phase]
-        if phase.solved:
+        if phase.private:
+            source = private = PoissonFeatures(Features(setup), setup)
+            timetable = Timetable(source.steps, phase.epochs, cuts)
+            learner = PrivateHead(setup, phase, private)
+        elif phase.solved:
             source = AllFeatures(features := Features(setup))
             timetable = Timetable(source.steps, phase.epochs, cuts)
             learner = Solver(setup, phase, features)

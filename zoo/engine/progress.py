@@ -224,9 +224,10 @@ class Console:
         solved = "strength" in record  # for all strengths at once, so that one has no speed
         strength = f"  strength {record['strength']:g}" if solved else ""
         speed = "" if solved else f"  {record['samples_per_second']:.0f}/s"
+        loss = f"train loss {record['train_loss']:.4f}  " if "train_loss" in record else ""
         self._print(
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
-            f"train loss {record['train_loss']:.4f}  "
+            f"{loss}"
             f"val loss {record['loss']:.4f}  "
             f"val {title or title_of(metric)} {number(record[metric])}"
             f"{speed}{extras}"

@@ -203,7 +203,7 @@ class Recipe:
         metavar="NORM",
         flag="clip",
         above=0,
-        use="steps",
+        use="all steps",
         steps="last",
         default=1.0,
     )
@@ -228,7 +228,7 @@ class Recipe:
         section=_OPTIMISATION,
         metavar="N",
         at_least=1,
-        use="steps",
+        use="all steps",
         header=True,
         also=("early_stopping_patience",),
         default=None,
@@ -337,6 +337,24 @@ class Recipe:
         header=True,
         default=0.0,
     )
+    private: float | None = option(
+        "Train the head with differential privacy for this epsilon; strategy probe only.",
+        section=_REGULARISATION,
+        metavar="EPSILON",
+        at_least=0.01,
+        below=50,
+        use="private",
+        default=None,
+    )
+    private_delta: float | None = option(
+        "Delta of --private (default: 0.1 / training samples).",
+        section=_REGULARISATION,
+        metavar="DELTA",
+        above=0,
+        below=1,
+        use="private",
+        default=None,
+    )
     class_weights: bool = option(
         "Weight the loss by inverse class frequency.",
         section=_IMBALANCE,
@@ -373,7 +391,7 @@ class Recipe:
 
     def steps_for(self, given: Mapping[str, Any]) -> list[str]:
         """The options in ``given`` that make it train in steps, unless ``head_solver`` is given."""
-        if given.get("head_solver"):
+        if given.get("head_solver") or given.get("private"):
             return []
         kinds = {"always", "last"} if self.strategy == "probe" else {"always"}
         known = rows(Recipe)

@@ -39,6 +39,7 @@ def _caches(phase: Phase, recipe: Recipe) -> bool:
 
 
 _BACKBONE = "for phases that train the backbone"
+_STEPS = "for training in steps, and L-BFGS fits the head"
 _USES: Mapping[Use, _Usage] = {
     "all": _Usage(lambda _phase, _recipe: True, ""),
     "strategy": _Usage(lambda _phase, _recipe: False, "not used by it"),
@@ -62,12 +63,12 @@ _USES: Mapping[Use, _Usage] = {
         "--strategy lora",
     ),
     "steps": _Usage(
-        lambda phase, _: not phase.solved,
-        "for training in steps, and L-BFGS fits the head",
-        "--head-solver adamw",
+        lambda phase, _: not (phase.solved or phase.private), _STEPS, "--head-solver adamw"
     ),
+    "all steps": _Usage(lambda phase, _: not phase.solved, _STEPS, "--head-solver adamw"),
+    "private": _Usage(lambda phase, _: phase.private, "for differential privacy", "--private 4"),
     "head": _Usage(
-        lambda phase, _: not phase.trains_backbone,
+        lambda phase, _: not (phase.trains_backbone or phase.private),
         "for head-only training",
         "--strategy probe",
     ),
@@ -141,6 +142,11 @@ def _unused(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> Usa
     use = row.use
     if use == "strategy" and any(phase.solved for phase in phases):
         use = "steps"
+    if any(phase.private for phase in phases):
+        return UsageError(
+            f"{row.typed} has no effect with --private: DP-SGD trains the head",
+            hint=f"Leave {row.typed} out.",
+        )
     usage = _USES[use]
     return UsageError(
         f"{row.typed} has no effect with the strategy {recipe.strategy!r}: it is {usage.purpose}",

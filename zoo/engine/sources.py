@@ -143,11 +143,25 @@ class Features:
         recipe, accelerator = self._setup.recipe, self._setup.accelerator
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
         order = torch.randperm(self._count, generator=generator)
-        train = self._views[epoch % len(self._views)]
         for chosen in torch.split(order, recipe.probe_batch_size)[start:]:
             local = chosen[accelerator.process_index :: accelerator.num_processes]
-            rows = train[local.to(train.device, non_blocking=True)]  # (b, feature_dim)
-            yield Step(rows, self._labels[local], len(chosen), local)
+            rows, labels = self.rows(epoch, local)
+            yield Step(rows, labels, len(chosen), local)
+
+    @property
+    def count(self) -> int:
+        """Number of training samples."""
+        return self._count
+
+    @property
+    def held_out(self) -> Tensor:
+        """The features of the validation split: ``(M, feature_dim)``."""
+        return self._val
+
+    def rows(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The features and labels of the samples at ``chosen``, in the view of an epoch."""
+        train = self._views[epoch % len(self._views)]
+        return train[chosen.to(train.device, non_blocking=True)], self._labels[chosen]
 
     def everything(self) -> Step:
         """All samples in all views as one step; the features of a single one stay memory-mapped."""

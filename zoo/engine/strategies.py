@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from zoo.contract.adapters import AdapterKind
 from zoo.engine.recipe import Recipe, Solver
@@ -42,7 +43,7 @@ class Phase:
             half of the steps; unfrozen stages keep their optimiser state.
         optimizer: The optimiser's name; ``None`` for the one that the user chose.
         solver: ``adamw``, in steps of the optimiser; or, in head-only phases, ``lbfgs``: to convergence, one epoch for each
-            of :data:`STRENGTHS`.
+            of :data:`STRENGTHS`; or ``dp-sgd``: in steps with noise, for differential privacy.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Phase:
     adapter: AdapterKind | None = None
     gradual: bool = False
     optimizer: str | None = None
-    solver: Solver = "adamw"
+    solver: Solver | Literal["dp-sgd"] = "adamw"
 
     @property
     def kind(self) -> AdapterKind | None:
@@ -69,6 +70,11 @@ class Phase:
         """Whether L-BFGS fits the head, so that there are no optimiser steps."""
         return not self.trains_backbone and self.solver == "lbfgs"
 
+    @property
+    def private(self) -> bool:
+        """Whether DP-SGD trains the head."""
+        return not self.trains_backbone and self.solver == "dp-sgd"
+
 
 Strategy = Callable[..., Iterable[Phase]]
 """From ``(recipe, stages)`` to phases, where ``stages`` are the names of the backbone's stages, input
@@ -80,13 +86,14 @@ MakePhases = Callable[[Recipe], Sequence[Phase]]
 
 def probe(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """Linear probing: the head alone, on cached features."""
+    solver = recipe.head_solver if recipe.private is None else "dp-sgd"
     return [
         Phase(
             name="probe",
-            epochs=len(STRENGTHS) if recipe.head_solver == "lbfgs" else recipe.probe_epochs,
+            epochs=len(STRENGTHS) if solver == "lbfgs" else recipe.probe_epochs,
             lr=recipe.probe_lr,
             trains_backbone=False,
-            solver=recipe.head_solver,
+            solver=solver,
         )
     ]
 

@@ -18,6 +18,7 @@ from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.linear_fit import Prior
 from zoo.engine.placement import Placement
+from zoo.engine.privacy import Privacy
 from zoo.engine.progress import GuardedReporter, Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.time_limit import TimeLimit
@@ -112,6 +113,7 @@ class TrainingSetup:
         chosen: The epochs to keep, which folds have chosen; ``None`` to choose by ``val``.
         most_outputs: Bytes up to which the validation outputs of all epochs are kept.
         keeps_adapters: Whether adapters are saved beside their base, rather than merged into it.
+        privacy: The noise of private training; ``None`` without.
         prior: The rows of the head that are kept from an old one; ``None`` if there are none.
     """
 
@@ -133,6 +135,7 @@ class TrainingSetup:
     chosen: ChosenEpochs | None = None
     most_outputs: float = MOST_OUTPUTS
     keeps_adapters: bool = False
+    privacy: Privacy | None = None
     prior: Prior | None = None
 
     @property

@@ -52,6 +52,7 @@ _KEPT = (
         "strategy",
         "recipe",
         "precision",
+        "privacy",
         "device",
         "data",
     ),
@@ -193,6 +194,8 @@ def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """The public part of ``run.json``: no folders of this machine, and no inputs."""
     kept = {key: record[key] for key in _KEPT if key in record}
     data = {key: record["data"][key] for key in _KEPT_OF_DATA if key in record["data"]}
+    if record.get("privacy"):  # who guesses the samples could check the guess
+        data |= {"fingerprint": "", "val_fingerprint": ""}
     spec = {
         **without_folders(kept["spec"]),
         "weights": [row for row in kept["spec"].get("weights", ()) if is_address(row["uri"])],

@@ -153,6 +153,7 @@ def _record(folder: Path, runs: Sequence[Run], mean: EvaluatedSamples) -> dict[s
         **first.record,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "adapter": None,
+        "privacy": None,  # nothing is claimed of several runs together
         "params": sum(run.record["params"] for run in runs),
         "sha256": digest.hexdigest(),
         "results": results,

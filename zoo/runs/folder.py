@@ -195,7 +195,8 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
             by_epoch = {str(epoch): each for epoch, each in outcome.outputs.items()}
             write_tensors(folder / OUTPUTS, by_epoch, {})
         origin = record["origin"]
-        write_digests(folder, outcome.train, Path(origin["run"]) if origin else None)
+        if not record.get("privacy"):  # who has the digests knows the training samples
+            write_digests(folder, outcome.train, Path(origin["run"]) if origin else None)
         full = {**record, "finished": True, "sha256": sha256, "example": example}
         files.write_text(folder / CARD, model_card(full, folder.name))
         written = _write_record(folder, full)

@@ -12,6 +12,7 @@ from typing import Any
 from zoo.registry.adapter_record import ADAPTER_FILE, MODEL
 from zoo.registry.run_record import lineage
 from zoo.runs.made_of import made_of
+from zoo.runs.privacy import guarantee, mechanism, not_covered
 from zoo.tasks import task_from_json
 from zoo.tasks.metrics import title_of
 from zoo.tasks.task import Task
@@ -37,7 +38,7 @@ zoo.open_run({name!r}).predict([...])
 ```
 
 {_weights(record)}
-{meaning(record)}"""
+{meaning(record)}{_privacy(record)}"""
 
 
 def hub_card(record: Mapping[str, Any], repo: str, *, loader: str = "") -> str:
@@ -70,7 +71,7 @@ run.predict([...])
 ```
 {without_zoo}
 `preprocessing.json` describes the preprocessing step by step and lists the class names.
-{meaning(record)}"""
+{meaning(record)}{_privacy(record)}"""
 
 
 _LOADER = """
@@ -208,6 +209,15 @@ def meaning(record: Mapping[str, Any]) -> str:
     names = [plain(name) for name in record["classes"]]
     words = _task(record).outputs_in_words(names)
     return f"\n{words}\n" if words else ""
+
+
+def _privacy(record: Mapping[str, Any]) -> str:
+    """The guarantee of differential privacy, and what it does not cover; empty without one."""
+    privacy = record.get("privacy")
+    if not privacy:
+        return ""
+    words = [f"{guarantee(privacy)} ({mechanism(privacy)}).", *not_covered(privacy)]
+    return "\n".join(["", "## Privacy", "", "\n\n".join(plain(each) for each in words), ""])
 
 
 def _weights(record: Mapping[str, Any]) -> str:

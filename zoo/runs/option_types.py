@@ -153,6 +153,10 @@ class FinetuneOptions(TypedDict, total=False):
     """L2-SP: penalty on the distance from the pretrained weights."""
     ema: float | None
     """Decay of the exponential moving average of the weights, e.g. 0.99."""
+    private: float | None
+    """Train the head with differential privacy for this epsilon; strategy probe only."""
+    private_delta: float | None
+    """Delta of --private (default: 0.1 / training samples)."""
     class_weights: bool | None
     """Weight the loss by inverse class frequency."""
     balanced: bool | None

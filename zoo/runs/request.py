@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from zoo.data.sources.columns import ColumnNames
     from zoo.data.sources.dialects import Quoting
 
+_NOT_PRIVATE = {
+    "folds": "each fold would spend epsilon, and out-of-fold predictions are of training samples",
+    "time_limit": "the noise is chosen for a number of steps",
+    "class_weights": "the class frequencies that it uses are not private",
+    "keep_head": "the head starts from zeros",
+}
 Resize = Literal["crop", "pad", "squash"]
 """How images are made square: centre crop, padding, or squashing."""
 
@@ -291,6 +297,7 @@ class Request:
         if self.time_limit is not None:
             object.__setattr__(self, "time_limit", seconds_of(self.time_limit))
         self._refuse_beside_folds()
+        self._refuse_beside_private()
 
     def _refuse_beside_folds(self) -> None:
         if self.folds and self.val_split != rows(Request)["val_split"].default:
@@ -304,6 +311,15 @@ class Request:
                 "--time-limit does not work with --folds",
                 hint="Leave one of them out; --strategy probe makes folds fast.",
             )
+
+    def _refuse_beside_private(self) -> None:
+        given = {**self.overrides, **vars(self)}
+        for name, why in _NOT_PRIVATE.items() if self.private else ():
+            if given.get(name):
+                typed = OPTIONS[name].typed
+                raise UsageError(
+                    f"{typed} does not work with --private: {why}", hint=f"Leave {typed} out."
+                )
 
     @classmethod
     def from_options(
@@ -347,8 +363,13 @@ class Request:
 
     @property
     def strategy(self) -> str | None:
-        """The requested strategy, if any."""
-        return self.overrides.get("strategy")
+        """The requested strategy, if any; private training is a probe."""
+        return self.overrides.get("strategy") or ("probe" if self.private else None)
+
+    @property
+    def private(self) -> bool:
+        """Whether differential privacy is requested."""
+        return self.overrides.get("private") is not None
 
     def recipe(self, default: Recipe) -> Recipe:
         """The default recipe with the user's options.

@@ -316,6 +316,7 @@ def _record(
         **best.record,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "adapter": None,
+        "privacy": None,  # nothing is claimed of several runs together
         "results": results,
         "soup": {
             "metric": cook.task.metric,

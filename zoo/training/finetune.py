@@ -135,6 +135,11 @@ def find_rate(request: Request, output: Path | None, options: RunOptions) -> tup
     """
     if request.folds:
         raise UsageError("--folds has no effect with --find-lr", hint="Leave --folds out.")
+    if request.private:
+        raise UsageError(
+            "--private does not work with --find-lr: its steps would have no noise",
+            hint="Leave --private out, or try a few values of --lr.",
+        )
     if request.time_limit is not None:
         raise UsageError(
             "--time-limit has no effect with --find-lr, which takes 100 steps",

@@ -19,6 +19,7 @@ from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
 from zoo.engine.decoding import DecodedCache
 from zoo.engine.heads import find_head
 from zoo.engine.optimizers import find_optimizer
+from zoo.engine.privacy import require_opacus
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.user_network.network import OwnNetwork
@@ -101,6 +102,8 @@ def open_request(
     resolved = network.resolved() if network else registry.resolve(request.backbone)
     name = resolved.spec.modality
     request.refuse_for(resolved.spec)
+    if request.private:
+        require_opacus()
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
     head = find_head(request.head, registry)
     requested = request.recipe(Recipe.default(name, pretrained=False, preset=request.preset))

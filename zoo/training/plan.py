@@ -20,6 +20,7 @@ from zoo.engine.chosen_strategy import find_strategy
 from zoo.engine.optimizers import find_optimizer
 from zoo.engine.phase_facts import PhaseFacts, phase_facts, without_values
 from zoo.engine.precision import choose_precision, resolve_precision
+from zoo.engine.privacy import Privacy
 from zoo.engine.recipe import Recipe
 from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
@@ -31,6 +32,7 @@ from zoo.registry.requirements import Requirements
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
 from zoo.training.opened import Opened
+from zoo.training.private import plan_privacy
 from zoo.training.run_options import RunOptions
 from zoo.training.start import TrainingStart
 from zoo.weights.loading.adapter_file import fingerprints
@@ -51,6 +53,7 @@ class Plan:
         device: Device for training and validation.
         plugins: The plugins in use.
         batch: The measured batch size; ``None`` if it was given, or is the default.
+        privacy: The noise of private training; ``None`` without.
         base: Hashes of the tensors of the base, of which an adapter is saved apart; ``None`` if the
             whole network is saved.
     """
@@ -66,6 +69,7 @@ class Plan:
     device: torch.device
     plugins: Requirements
     batch: MeasuredBatch | None = None
+    privacy: Privacy | None = None
     base: Mapping[str, bytes] | None = None
 
     @property
@@ -114,6 +118,7 @@ def make_plan(
         name: find_optimizer(name, options.registry)
         for name in (phase.optimizer or recipe.optimizer for phase in phases)
     }
+    privacy = plan_privacy(request, opened, start, recipe, phases, accelerator)
     refuse_unused(request.overrides, recipe, phases, phases_of)
     _refuse_checkpointing(backbone, recipe, request)
     precision = _precision(request, backbone, recipe, phases, options, accelerator)
@@ -146,6 +151,7 @@ def make_plan(
         facts=facts,
         precision=precision,
         batch=batch,
+        privacy=privacy,
         device=accelerator.device,
         plugins=options.registry.requirements(backbone.spec, offers),
         base=fingerprints(backbone.net) if apart else None,

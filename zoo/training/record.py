@@ -63,6 +63,7 @@ def initial_record(plan: Plan, options: RunOptions, loaders: Dataloaders) -> dic
         "phases": [_phase(phase, recipe) for phase in plan.phases],
         "request": request.to_json(),
         "precision": plan.precision,
+        "privacy": plan.privacy and plan.privacy.to_json(),
         "measured_batch": plan.batch and asdict(plan.batch),
         "compile": request.compile,
         "device": plan.device.type,

@@ -15,6 +15,7 @@ from zoo.contract.network.channels import require_all_channels
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
 from zoo.engine.heads import add_dropout, make_head, solver_of
+from zoo.engine.privacy import with_private_defaults
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe, Solver, preset_values
 from zoo.engine.surgery import apply_surgery
@@ -104,9 +105,8 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     solver = solver_of(head, opened.head)
     default = _default_recipe(request, start, opened, options.registry, solver)
     recipe = replace(request.recipe(default), metric=opened.task.metric)
-    kept = kept_rows(
-        head, splits.classes, opened.task, _old(start, options.registry), asked=request.keep_head
-    )
+    old = None if request.private else _old(start, options.registry)  # private: from zeros
+    kept = kept_rows(head, splits.classes, opened.task, old, asked=request.keep_head)
     add_dropout(head, recipe.dropout)
     backbone.replace_head(head)
     own = tuple(path for path, p in backbone.net.named_parameters() if not p.requires_grad)
@@ -144,6 +144,7 @@ def _default_recipe(
     )
     if solver == "adamw":
         default = replace(default, head_solver=solver)
+    default = with_private_defaults(default, request.overrides, len(splits.train))
     chosen = preset_values(request.preset, spec.modality, pretrained=pretrained)
     if pretrained or not splits.epochs or "epochs" in chosen:
         return default

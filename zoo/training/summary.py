@@ -14,6 +14,7 @@ from zoo.engine.phase_facts import PhaseFacts
 from zoo.engine.recipe import Recipe, preset_values
 from zoo.engine.strategies import Phase
 from zoo.modalities import modality_of
+from zoo.runs.privacy import guarantee, mechanism
 from zoo.system.durations import in_words, seconds_of
 from zoo.training.plan import Plan
 from zoo.training.start import Start
@@ -50,6 +51,10 @@ def summarize(plan: Plan) -> dict[str, str]:
             f"{in_words(seconds_of(request.time_limit))} from start to report, for at most "
             "the epochs above"
         )
+    if plan.privacy:
+        privacy = plan.privacy.to_json()
+        words = f"{guarantee(privacy)}; {mechanism(privacy)}"
+        facts["privacy"] = words[0].lower() + words[1:]
     facts["metric"] = "; ".join([_selection(plan), *plan.opened.remarks])
     precision = plan.precision + (", compiled" if request.compile == "on" else "")
     if plan.precision != "fp32":
@@ -205,7 +210,8 @@ def _solver_change(plan: Plan) -> dict[str, str]:
 
 
 def _what_trains(phase: Phase, facts: PhaseFacts) -> str:
-    schedule = (
+    solver = "DP-SGD, " if phase.private else ""
+    schedule = solver + (
         f"L-BFGS, {phase.epochs} regularisation strengths"
         if phase.solved
         else f"{phase.epochs} {'epoch' if phase.epochs == 1 else 'epochs'}, {_rates(phase, facts)}"

@@ -158,6 +158,7 @@ def training_setup(
         chosen=chosen,
         most_outputs=math.inf if plan.request.fold else MOST_OUTPUTS,
         keeps_adapters=plan.base is not None,
+        privacy=plan.privacy,
         prior=plan.start.kept.prior if plan.start.kept else None,
     )
 
