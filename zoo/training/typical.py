@@ -25,7 +25,8 @@ def typical_features(
     """Features of training samples, and the distances of held-out samples from them.
 
     Of up to 1,000 samples each, chosen at random. ``None`` with folds, whose network has seen all
-    samples; of a private run, whose samples it would give away; if the parameters are divided among processes; and if a sample cannot be read any more.
+    samples; of a private run, whose samples it would give away; if the parameters are divided
+    among processes; and if a sample cannot be read any more.
     """
     request, val = plan.request, plan.splits.val
     assert val is not None
