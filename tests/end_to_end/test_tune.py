@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import zoo
+from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
 from zoo.errors import DataError, NameLookupError, RunError, Stopped, UsageError
 from zoo.tuning.tune import TuneWatch
@@ -64,6 +65,7 @@ def test_a_search_continues_after_a_stop_and_estimates_on_unseen_samples(
         (True, {}),
         (False, {}),  # the defaults come first
     ]
+    assert [each["epochs"] for each in before["trials"]] == [0, 2]  # the head is solved
     assert not (folder / "trials" / "3").exists()
 
     found = zoo.tune(texts, **search)  # the same again continues
@@ -136,6 +138,7 @@ def test_what_cannot_be_searched(
     refused(UsageError, "does not work in a search", folds=3)
     refused(UsageError, "unknown option 'learning_rat'", learning_rat=1)
     refused(UsageError, "metric", metric="acuracy")
+    refused(UsageError, "has no test split", test_split=0.0)
     refused(UsageError, "too short", time_limit=10, started=0.0)
     few = [("good film", "yes"), ("bad film", "no")] * 2
     refused(DataError, "2 samples|too few|so none can be held out", data=few)
@@ -158,3 +161,23 @@ def test_a_damaged_search_and_other_options(tmp_path: Path) -> None:
         zoo.tune(resume=tmp_path)
     with pytest.raises(UsageError, match="does not accept other options"):
         zoo.tune(resume=tmp_path, seed=1)
+
+
+def test_the_command_prints_trials_estimate_and_how_to_repeat(
+    texts: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    words = ["tune", texts, "--backbones", "lstm", "--epochs", 1, "--trials", 1]
+    done = zoo_cli(*words, "--output", tmp_path / "s", "--time-limit", "20m")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["trial", "backbone", "settings", "accuracy", "epochs", "s"]
+    assert max(map(len, lines[:3])) <= 80
+    text = done.out.replace("\n", " ")
+    assert "estimate: accuracy " in text
+    assert "on 24 samples set aside before the search, 95 % interval" in text
+    assert f"best run: {tmp_path / 's' / 'trials'}" in text
+    assert f"repeat: zoo finetune lstm --data {texts} --test-split 0.2" in text
+    assert "2  lstm  default" in done.err
+    again = zoo_cli("tune", "--resume", tmp_path / "s", "--json")
+    assert [each["number"] for each in again.json["trials"]] == [1, 2]
+    assert again.json["estimate"]["source"] == "aside"

@@ -9,7 +9,7 @@ from zoo.data.evaluation_samples import evaluation_samples
 from zoo.data.memory.source import DataSource
 from zoo.data.samples import Samples
 from zoo.engine.progress import Reporter
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.runs.trained_on import read_digests
@@ -58,6 +58,11 @@ def held_out(data: DataSource, request: Request, opened: Opened) -> HeldOut:
         quoting=request.quoting,
         groups=request.groups,
     )
+    if found.test is None and not request.test_split:
+        raise UsageError(
+            f"{splits.source} has no test split, and --test-split 0 sets no samples aside",
+            hint=f"Use --test-split {SHARE}: the final estimate needs samples that no trial sees.",
+        )
     if found.test is None or not len(found.test):
         raise DataError(
             f"{splits.source} has too few samples to set some aside for the final estimate",

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.memory.source import DataSource, is_path
+from zoo.engine.hyperparameters import rows
 from zoo.engine.progress import Advance, Reporter
+from zoo.engine.recipe import Recipe
 from zoo.errors import Stopped, ZooError, first_line
 from zoo.registry.registry import Registry
 from zoo.runs.request import Request
@@ -122,11 +124,12 @@ class Trials:
         """
         began = time.perf_counter()
         reporter = TrialReporter(self.reporter, title, self._score, judge)
+        shared = self._of_probe() if probe else self.options
         own = {**options, **({"strategy": "probe"} if probe else {})}
         state, note, run = FINISHED, "", None
         try:
             request = Request.from_options(
-                backbone, self.data, {**self.options, **own, "time_limit": max(limit, 1e-3)}
+                backbone, self.data, {**shared, **own, "time_limit": max(limit, 1e-3)}
             )
             run = finetune(request, folder, self._run_options(reporter))
         except Pruned:
@@ -156,6 +159,15 @@ class Trials:
             folder=str(folder) if run else None,
             note=note,
         )
+
+    def _of_probe(self) -> dict[str, Any]:
+        """The options without those for training in steps, such as the number of epochs."""
+        table = rows(Recipe)
+        return {
+            name: value
+            for name, value in self.options.items()
+            if name not in table or table[name].use == "all"
+        }
 
     def _score(self, metrics: Mapping[str, Any]) -> float:
         return float(self.task.score(metrics)[0])
