@@ -23,13 +23,16 @@ UNRUN: Mapping[str, str] = {
     r"zoo serve\b": "serves until it is stopped; it has tests of its own",
     r"zoo push\b": "sends to the Hub; it has tests of its own",
     r"zoo tune\b": "takes minutes: end_to_end/test_tune.py",
-    r"zoo (recommend|embed)\b": "wants published weights, and none are here; its own tests have some",
+    r"zoo (recommend|embed|clean)\b": "wants published weights, and none are here; its own tests have some",
     r".*--open\b": "opens a browser",
     r".*<\w+>": "has a placeholder",
 }
 """Commands that are not run here, and why; a block may also say so: ```shell title="not run: …"."""
 
-UNRUN_CODE: Mapping[str, str] = {"snapshot_download(": "fetches from the Hub"}
+UNRUN_CODE: Mapping[str, str] = {
+    "snapshot_download(": "fetches from the Hub",
+    "zoo.clean(": "wants published weights: end_to_end/test_clean.py",
+}
 """What a Python block holds that is not run here, and why."""
 
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
