@@ -225,13 +225,13 @@ def test_near_duplicates_and_groups_are_in_one_fold(tmp_path: Path) -> None:
     pair = [i for i, n in enumerate(names) if n.endswith(("train/dark/<b>dark3.png", "copy.png"))]
     task, groups = task_named("single-label"), np.array([f"g{i // 3}" for i in range(len(names))])
     for samples in (whole, replace(whole, groups=groups)):
-        parts = folds(samples, task, 0)
+        parts = folds(samples, task, rows.classes, 0)
         assert len(parts) == 5
         assert sorted(np.concatenate(parts)) == list(range(len(names)))
         assert sum(set(pair) <= set(part.tolist()) for part in parts) == 1
     assert all(not set(groups[part]) & set(np.delete(groups, part)) for part in parts)
     with pytest.raises(DataError, match="too few samples of a class, or too few groups"):
-        folds(replace(whole, groups=np.full(len(names), "g")), task, 0)
+        folds(replace(whole, groups=np.full(len(names), "g")), task, rows.classes, 0)
 
 
 # -- what cannot be judged -------------------------------------------------------------------------

@@ -206,7 +206,7 @@ def judge(
     labels = whole.labels
     assert labels is not None
     task = task.fitted(labels)
-    outputs = out_of_fold(features, whole, task, len(rows.classes), seed=seed)
+    outputs = out_of_fold(features, whole, task, rows.classes, seed=seed)
     found = task.label_quality(outputs, labels)
     near = _conflicts(whole, task)
     far = find_outliers(features, seed)

@@ -23,7 +23,12 @@ _ROWS = 16_384  # features at a time
 
 
 def out_of_fold(
-    features: NDArray[np.float32], samples: Samples, task: Task, outputs: int, *, seed: int
+    features: NDArray[np.float32],
+    samples: Samples,
+    task: Task,
+    classes: Sequence[str],
+    *,
+    seed: int,
 ) -> NDArray[np.float64]:
     """``(N, outputs)``: probabilities or values for each sample, by a probe that has not seen it.
 
@@ -33,7 +38,7 @@ def out_of_fold(
         features: ``(N, D)``.
         samples: The same samples, with labels.
         task: Fitted to the labels.
-        outputs: The number of classes or targets.
+        classes: Names of classes or targets.
         seed: Determines the folds.
 
     Raises:
@@ -42,10 +47,10 @@ def out_of_fold(
     strengths: Sequence[float] = STRENGTHS
     labels = samples.labels
     assert labels is not None
-    predicted = np.empty((len(labels), outputs))
-    for held in folds(samples, task, seed):
+    predicted = np.empty((len(labels), len(classes)))
+    for held in folds(samples, task, classes, seed):
         rest = np.setdiff1d(np.arange(len(labels)), held)
-        fitted = _fit(features[rest], labels[rest], task, outputs, strengths)
+        fitted = _fit(features[rest], labels[rest], task, len(classes), strengths)
         logits = [_logits(each, features[held]) for each in fitted]
         losses = [task.mean_loss(each, labels[held]) for each in logits]
         best = int(np.argmin(losses))
@@ -54,12 +59,13 @@ def out_of_fold(
     return predicted
 
 
-def folds(samples: Samples, task: Task, seed: int) -> list[Indices]:
+def folds(samples: Samples, task: Task, classes: Sequence[str], seed: int) -> list[Indices]:
     """The samples that each fold holds out: as in a cross-validation, of up to :data:`FOLDS`.
 
     Args:
         samples: All of them, with labels.
         task: That of the labels.
+        classes: Names of classes or targets.
         seed: Determines the folds.
 
     Raises:
@@ -77,7 +83,7 @@ def folds(samples: Samples, task: Task, seed: int) -> list[Indices]:
         )
     splits = Splits(
         kind=samples.kind,
-        classes=(),
+        classes=tuple(classes),
         train=samples,
         val=None,
         test=None,
