@@ -99,15 +99,15 @@ def test_a_run_trains_what_fits_and_its_schedule_ends(timed: Any, tmp_path: Path
     run = timed(clock, "run", epochs=50, time_limit="40s")
     epochs = len(run.epochs())
     assert clock.facts["time limit"].startswith("40 s from start to report")
-    assert 30 < clock.now - clock.began <= 40
-    assert epochs * (STEPS + 1) <= 38 < (epochs + 1) * (STEPS + 1)
+    assert 30 <= clock.now - clock.began <= 40
+    closing = 1.1 * 100 / 16 / 2  # batches of both splits, of which validation takes 2 a second
+    steps = run.record["results"]["cuts"][-1][2]
+    assert steps + epochs <= 38 - closing < steps + epochs + 2  # a validation takes a second too
+    assert -(-steps // STEPS) == epochs
     said = [note for note in clock.notes if note.startswith("time limit")]
-    assert said == [
-        "time limit: 5 of 50 epochs of full fit",
-        f"time limit: now {epochs} of 50 epochs of full fit",
-    ]
+    assert said[-1].endswith(f"now {steps / STEPS:.2g} of 50 epochs of full fit")
     assert run.record["request"]["time_limit"] == 40
-    assert run.record["results"]["cuts"][-1][2] == epochs * STEPS
+    assert run.epochs()[-1]["share"] == steps % STEPS / STEPS  # the last was cut short
     assert max(clock.factors) > 0.9
     assert clock.factors[-1] < 0.001  # as the last of 250 steps
     again = zoo.rerun(run, data=DATA, output=tmp_path / "again", report=False, reporter=Quiet())

@@ -134,3 +134,14 @@ def test_features_that_take_too_long_are_refused_early():
             UsageError, match="computing the features of all samples takes about 3 min"
         ):
             advance()
+
+
+def test_what_comes_after_training_is_reserved_once_its_speed_is_known():
+    clock = Clock()
+    limit = TimeLimit(100, 0.0, report=False, closing=10, clock=clock)
+    plan = PhasePlan(limit, Timetable(10, 5), share=1, val_steps=4, validated=False)
+    assert limit.reserve == RESERVE
+    plan.add(1, 2.0)
+    assert limit.reserve == pytest.approx(RESERVE + MARGIN * 10 * 1.0)  # half a training step
+    plan.validated(2.0)
+    assert limit.reserve == pytest.approx(RESERVE + MARGIN * 10 * 0.5)

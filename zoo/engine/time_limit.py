@@ -55,6 +55,7 @@ class TimeLimit:
         seconds: The limit.
         began: Start of the run, by ``clock``.
         report: Whether a report is written at the end.
+        closing: Batches that pass through the network between training and the report.
         clock: Returns seconds.
     """
 
@@ -64,11 +65,13 @@ class TimeLimit:
         began: float,
         *,
         report: bool,
+        closing: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.seconds, self.clock = seconds, clock
-        self._began, self._report = began, report
+        self._began, self._report, self._closing = began, report, closing
         self.step_seconds = 0.0  # of training, once known
+        self.forward_seconds = 0.0  # of a batch without training, once known
 
     def resume(self, spent: float) -> None:
         """Count the seconds of the run before it was stopped."""
@@ -83,7 +86,7 @@ class TimeLimit:
     def reserve(self) -> float:
         """Seconds that are kept for what comes after training."""
         report = REPORT_SECONDS + REPORT_STEPS * self.step_seconds if self._report else 0.0
-        return RESERVE + report
+        return RESERVE + report + MARGIN * self._closing * self.forward_seconds
 
     @property
     def left(self) -> float:
@@ -171,14 +174,19 @@ class PhasePlan:
         """Add the seconds of some steps; the first reading, which warms up, does not count."""
         if not self._first:
             self._first = seconds / steps
+            if not self._limit.forward_seconds:
+                self._limit.forward_seconds = _FORWARD * self._first
             return
         kept = 0.5 ** (seconds / _HALF_LIFE)
         self._steps, self._seconds = self._steps * kept + steps, self._seconds * kept + seconds
         self._limit.step_seconds = self._seconds / self._steps
+        if self._validation is None:
+            self._limit.forward_seconds = _FORWARD * self._limit.step_seconds
 
     def validated(self, seconds: float) -> None:
         """Add the seconds of a validation."""
         self._validation, self._begun = seconds, True
+        self._limit.forward_seconds = seconds / max(1, self._val_steps)
 
     def total(self, done: int) -> int:
         """How many steps the phase should have, after ``done`` of them.

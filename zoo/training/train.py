@@ -25,8 +25,8 @@ from zoo.engine.trackers import start_tracker
 from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import ContractError, Stopped, WorkersError
 from zoo.registry.adapter_record import AdapterBase, SavedAdapter
+from zoo.runs.feature_bank import MOST
 from zoo.runs.folder import LAST, Outcome, finish_run
-from zoo.runs.request import Request
 from zoo.runs.requested_data import named_as_given
 from zoo.runs.run import Run
 from zoo.system.durations import seconds_of
@@ -153,7 +153,7 @@ def training_setup(
         interrupts=interrupts,
         reporter=StoppingReporter(options.reporter, interrupts, stops=alone),
         parts=options.parts,
-        limit=_limit(plan.request, options),
+        limit=_limit(plan, options),
         cuts=plan.request.cuts or (),
         chosen=chosen,
         most_outputs=math.inf if plan.request.fold else MOST_OUTPUTS,
@@ -163,12 +163,18 @@ def training_setup(
     )
 
 
-def _limit(request: Request, options: RunOptions) -> TimeLimit | None:
+def _limit(plan: Plan, options: RunOptions) -> TimeLimit | None:
     """The time limit, counted from the start of the command; a repetition has its decisions instead."""
+    request, splits = plan.request, plan.splits
     if request.time_limit is None or request.cuts is not None:
         return None
-    seconds = seconds_of(request.time_limit)
-    return TimeLimit(seconds, options.parts.began, report=options.report)
+    typical = sum(min(MOST, len(each)) for each in (splits.train, splits.val) if each is not None)
+    return TimeLimit(
+        seconds_of(request.time_limit),
+        options.parts.began,
+        report=options.report,
+        closing=typical / plan.recipe.batch_size,
+    )
 
 
 def _loss(plan: Plan) -> Loss:
