@@ -12,21 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, ImageInput, TextInput, TokenOptions
+from zoo.engine.progress import Quiet
 from zoo.errors import RunError
 from zoo.modalities.attribution import NotAttributed
 from zoo.modalities.image.attribution import grad_cam
 from zoo.modalities.image.showing import whereabouts
 from zoo.modalities.text.attribution import integrated_gradients
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
-from zoo.runs.contests import Contest, holm
+from zoo.runs.contests import Contest, contests, holm
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.reliability import calibration
 from zoo.runs.report.subject import read_history
+from zoo.tasks import task_named
 from zoo.tasks.cases import MOST
 from zoo.tasks.metrics import own_metric
 from zoo.tasks.multi_label import MultiLabel
 from zoo.tasks.regression import Regression
-from zoo.tasks.significance import EXACT, RESAMPLES, bootstrap, mcnemar, resampled
+from zoo.tasks.significance import EXACT, RESAMPLES, bootstrap, mcnemar, resampled, units_of
 from zoo.tasks.single_label import SingleLabel
 
 # -- calibration -------------------------------------------------------------------------------
@@ -282,8 +284,9 @@ def test_a_bootstrap_gives_the_interval_of_a_difference_and_its_p_value() -> Non
     draw = np.random.default_rng(3)
     noise = draw.normal(size=(2, 200))
     ticks: list[int] = []
+    units = units_of(None, 200)
     means = [
-        resampled(lambda chosen, of=of: float(of[chosen].mean()), 200, lambda: ticks.append(1))
+        resampled(lambda chosen, of=of: float(of[chosen].mean()), units, lambda: ticks.append(1))
         for of in (noise[0], noise[0] + 0.1 * noise[1], noise[0] + 0.1 * noise[1] + 0.05)
     ]
     assert len(ticks) == 3 * RESAMPLES
@@ -298,6 +301,32 @@ def test_a_bootstrap_gives_the_interval_of_a_difference_and_its_p_value() -> Non
         (difference - 1.96 * error, difference + 1.96 * error), abs=0.3 * error
     )
     assert bootstrap(np.array([math.nan, math.nan, 1.0])) == (1.0, None)
+
+
+def test_runs_are_compared_by_groups_whose_samples_are_not_independent() -> None:
+    draw = np.random.default_rng(5)
+    names = np.repeat([f"patient {number}" for number in range(30)], 10)
+    labels = draw.integers(0, 2, 300)
+    better = np.repeat(draw.random(30) < 0.5, 10)  # the second run is right on whole patients
+    right = np.stack([np.repeat(draw.random(30) < 0.4, 10), better])
+    inputs = tuple(map(str, range(300)))
+    evaluated = [
+        EvaluatedSamples(inputs, labels, np.eye(2)[np.where(own, labels, 1 - labels)], groups)
+        for groups in (None, names)
+        for own in right
+    ]
+    task = task_named("single-label")
+    alone, grouped = (
+        contests(task, some, ("a", "b"), Quiet())[0] for some in (evaluated[:2], evaluated[2:])
+    )
+    assert (alone.name, grouped.name) == ("mcnemar-corrected", "bootstrap-groups")
+    assert (alone.better, alone.worse) == (grouped.better, grouped.worse)
+    assert grouped.p > alone.p
+    by_patient = (right[1] * 1.0 - right[0]).reshape(30, 10).mean(axis=1)
+    difference, error = by_patient.mean(), by_patient.std() / math.sqrt(30)
+    assert grouped.interval == pytest.approx(
+        (difference - 1.96 * error, difference + 1.96 * error), abs=0.3 * error
+    )
     assert bootstrap(np.array([math.nan, 1.0, 1.0, 1.0])) == (0.5, (1.0, 1.0))
 
 

@@ -19,12 +19,14 @@ _TESTS = {
     "mcnemar-exact": "McNemar's exact test",
     "mcnemar-corrected": "McNemar's test with continuity correction",
     "bootstrap": "paired bootstrap",
+    "bootstrap-groups": "paired bootstrap of groups",
 }
 _CORRECT = "{better:,} samples only {other} gets right, {worse:,} only {first}"
 _FINDINGS = {
     "mcnemar-exact": _CORRECT,
     "mcnemar-corrected": _CORRECT,
-    "bootstrap": "95 % interval of the difference {interval}",
+    "bootstrap": (_INTERVAL := "95 % interval of the difference {interval}"),
+    "bootstrap-groups": _INTERVAL,
 }
 _LEVEL = 0.05  # of significance
 
@@ -57,7 +59,7 @@ def command(
     """Compare runs: metrics, size, speed and significance.
 
     Each RUN is compared with the first, on the same samples. Significance is McNemar's test for
-    accuracy, and a paired bootstrap for other metrics, with Holm's correction for more than two
+    accuracy, and a paired bootstrap for other metrics and for groups of samples, with Holm's correction for more than two
     runs.
     """
     from zoo.engine.progress import Console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,8 @@ def compare(
 
     Accuracy is compared by McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong; for
     multi-label runs a sample is right if all of its labels are; see
-    :func:`zoo.tasks.significance.mcnemar`. Any other metric is compared by a paired bootstrap of the
-    samples; see :func:`zoo.tasks.significance.bootstrap`. With more than two runs, Holm's
+    :func:`zoo.tasks.significance.mcnemar`. Any other metric, and accuracy where
+    groups of samples are known, is compared by a paired bootstrap of the samples or groups; see :func:`zoo.tasks.significance.bootstrap`. With more than two runs, Holm's
     correction (1979, jstor.org/stable/4615733) controls the family-wise error rate.
 
     Args:
@@ -182,8 +182,8 @@ def _in_order(
     places = [list(own).index(name) for name in wanted]
     outputs = evaluated.outputs[:, places]
     if evaluated.labels.ndim > 1:
-        return EvaluatedSamples(evaluated.inputs, evaluated.labels[:, places], outputs)
-    return EvaluatedSamples(evaluated.inputs, np.argsort(places)[evaluated.labels], outputs)
+        return replace(evaluated, labels=evaluated.labels[:, places], outputs=outputs)
+    return replace(evaluated, labels=np.argsort(places)[evaluated.labels], outputs=outputs)
 
 
 def _in_common(

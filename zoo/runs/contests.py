@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zoo.engine.progress import Advance, Reporter
 from zoo.runs.predictions import EvaluatedSamples
 from zoo.tasks.metric_table import ACCURACY
-from zoo.tasks.significance import RESAMPLES, bootstrap, mcnemar, resampled
+from zoo.tasks.significance import RESAMPLES, bootstrap, mcnemar, resampled, units_of
 from zoo.tasks.task import Task
 
 
@@ -21,12 +21,12 @@ class Contest:
 
     Attributes:
         name: ``mcnemar-exact`` or ``mcnemar-corrected`` of accuracy, ``bootstrap`` of any other
-            metric.
+            metric; ``bootstrap-groups`` of any metric if groups of samples are known.
         better: Samples that only this run gets right; for regression, on which it is closer.
         worse: Samples that only the first run gets right; for regression, on which it is closer.
         p: p-value.
         p_holm: p-value with Holm's correction for the number of runs.
-        interval: ``bootstrap``: the 95 % interval of the difference of the metric.
+        interval: Of a bootstrap: the 95 % interval of the difference of the metric.
     """
 
     name: str
@@ -50,25 +50,32 @@ def contests(
     """
     scores = [task.sample_scores(each.outputs, each.labels) for each in evaluated]
     counts = [(int((each > scores[0]).sum()), int((each < scores[0]).sum())) for each in scores[1:]]
-    if task.metric == ACCURACY:
+    units = units_of(evaluated[0].groups, len(evaluated[0]))
+    grouped = len(units) < len(evaluated[0])
+    if task.metric == ACCURACY and not grouped:
         found = [Contest(name, *count, p, p) for count in counts for name, p in [mcnemar(*count)]]
         return holm(found)
     with reporter.steps("bootstrap", RESAMPLES * len(evaluated)) as advance:
-        first, *others = (_resampled(task, each, classes, advance) for each in evaluated)
+        first, *others = (_resampled(task, each, classes, units, advance) for each in evaluated)
     found = []
     for count, other in zip(counts, others, strict=True):
         p, interval = bootstrap(other - first)
-        found.append(Contest("bootstrap", *count, p, p, interval))
+        name = "bootstrap-groups" if grouped else "bootstrap"
+        found.append(Contest(name, *count, p, p, interval))
     return holm(found)
 
 
 def _resampled(
-    task: Task, own: EvaluatedSamples, classes: Sequence[str], advance: Advance
+    task: Task,
+    own: EvaluatedSamples,
+    classes: Sequence[str],
+    units: Sequence[NDArray[np.int64]],
+    advance: Advance,
 ) -> NDArray[np.float64]:
     def value(chosen: NDArray[np.int64]) -> float:
         return task.value(own.outputs[chosen], own.labels[chosen], classes)
 
-    return resampled(value, len(own), advance)
+    return resampled(value, units, advance)
 
 
 def holm(found: Sequence[Contest]) -> list[Contest]:

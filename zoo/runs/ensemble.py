@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def mean_predictions(runs: Sequence[Run]) -> EvaluatedSamples:
                 hint="Restore it from a copy of the run.",
             )
         outputs.append(own.outputs[:, runs[0].columns_of(run)])
-    return EvaluatedSamples(first.inputs, first.labels, np.mean(outputs, axis=0))
+    return replace(first, outputs=np.mean(outputs, axis=0))
 
 
 def _write(folder: Path, runs: Sequence[Run], mean: EvaluatedSamples) -> None:

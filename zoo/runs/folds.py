@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.data.samples import Samples
-from zoo.runs.predictions import evaluated_samples, input_columns
+from zoo.runs.predictions import columns_of, evaluated_samples
 from zoo.system import arrow, files
 from zoo.tasks.task import Task
 
@@ -56,11 +56,7 @@ def write_out_of_fold(
     import pyarrow.parquet as pq
 
     evaluated = evaluated_samples(samples, outputs)
-    columns: dict[str, Any] = input_columns(evaluated.inputs)
-    columns |= task.columns(evaluated.labels, evaluated.outputs, classes)
-    columns["fold"] = folds
-    if samples.groups is not None:
-        columns["group"] = samples.groups.tolist()
+    columns = {**columns_of(evaluated, classes, task), "fold": folds}
     with files.replacing(path) as temporary:
         pq.write_table(arrow.table(columns), temporary)
 

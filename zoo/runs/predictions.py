@@ -85,11 +85,13 @@ class EvaluatedSamples:
         inputs: Texts, or names of files.
         labels: As the task has them.
         outputs: Probabilities or values, ``(len(inputs), len(classes))``.
+        groups: The name of each sample's group; ``None`` if unknown.
     """
 
     inputs: tuple[Shown, ...]
     labels: LabelArray
     outputs: NDArray[np.float64]
+    groups: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -98,14 +100,15 @@ class EvaluatedSamples:
         """Those at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         inputs = tuple(self.inputs[i] for i in indices)
-        return EvaluatedSamples(inputs, self.labels[chosen], self.outputs[chosen])
+        groups = None if self.groups is None else self.groups[chosen]
+        return EvaluatedSamples(inputs, self.labels[chosen], self.outputs[chosen], groups)
 
 
 def evaluated_samples(samples: Samples, outputs: NDArray[np.float64]) -> EvaluatedSamples:
     """Labelled ``samples`` with the outputs of a run, ``(len(samples), outputs)``."""
     assert samples.labels is not None
     inputs = tuple(shown(samples, i) for i in range(len(samples)))
-    return EvaluatedSamples(inputs, samples.labels, outputs)
+    return EvaluatedSamples(inputs, samples.labels, outputs, samples.groups)
 
 
 def write_predictions(
@@ -114,10 +117,17 @@ def write_predictions(
     """Write predictions for labelled inputs to ``path``; arguments as for :func:`predictions_of`."""
     import pyarrow.parquet as pq
 
+    with files.replacing(path) as temporary:
+        pq.write_table(arrow.table(columns_of(evaluated, classes, task)), temporary)
+
+
+def columns_of(evaluated: EvaluatedSamples, classes: Sequence[str], task: Task) -> dict[str, Any]:
+    """The columns of a table of predictions; ``group`` if groups are known."""
     columns: dict[str, Any] = input_columns(evaluated.inputs)
     columns |= task.columns(evaluated.labels, evaluated.outputs, classes)
-    with files.replacing(path) as temporary:
-        pq.write_table(arrow.table(columns), temporary)
+    if evaluated.groups is not None:
+        columns["group"] = evaluated.groups.tolist()
+    return columns
 
 
 def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> EvaluatedSamples:
@@ -137,6 +147,7 @@ def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> Evalu
         table = read_bounded(path)
         inputs = _inputs_in(table)
         labels, outputs = task.labels_in(table, classes), task.outputs_in(table)
+        groups = _groups_in(table)
         if outputs.shape != (len(inputs), len(classes)) or len(labels) != len(inputs):
             raise ValueError(f"{outputs.shape[0]} x {outputs.shape[-1]} outputs")
     except (
@@ -153,7 +164,7 @@ def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> Evalu
             f"{path} is damaged: {reason}",
             hint="Use --data PATH, with labelled data to predict again.",
         ) from error
-    return EvaluatedSamples(inputs, labels, outputs)
+    return EvaluatedSamples(inputs, labels, outputs, groups)
 
 
 def read_bounded(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -174,6 +185,12 @@ def _inputs_in(table: pa.Table) -> tuple[Shown, ...]:
         both = (map(str, table[name].to_pylist()) for name in ("input_1", "input_2"))
         return tuple(zip(*both, strict=True))
     return tuple(map(str, table["input"].to_pylist()))
+
+
+def _groups_in(table: pa.Table) -> NDArray[np.str_] | None:
+    if "group" not in table.column_names:
+        return None
+    return np.array([str(name) for name in table["group"].to_pylist()], dtype=np.str_)
 
 
 def input_columns(inputs: Sequence[Shown]) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,21 +38,36 @@ def mcnemar(better: int, worse: int) -> tuple[str, float]:
 
 
 def resampled(
-    value: Callable[[NDArray[np.int64]], float], samples: int, advance: Callable[[], None]
+    value: Callable[[NDArray[np.int64]], float],
+    units: Sequence[NDArray[np.int64]],
+    advance: Callable[[], None],
 ) -> NDArray[np.float64]:
     """A metric on :data:`RESAMPLES` bootstrap samples, the same for all runs.
 
     Args:
         value: The metric of the samples with these indices, in which some occur several times.
-        samples: Number of samples.
+        units: What is drawn: samples, or groups of them, by their indices.
         advance: Called after each.
     """
     draw = np.random.default_rng(0)
     values = np.empty(RESAMPLES)
+    every = np.concatenate(units)
+    alone = len(every) == len(units)
     for place in range(RESAMPLES):
-        values[place] = value(draw.integers(samples, size=samples))
+        drawn = draw.integers(len(units), size=len(units))
+        values[place] = value(
+            every[drawn] if alone else np.concatenate([units[number] for number in drawn])
+        )
         advance()
     return values
+
+
+def units_of(groups: NDArray[np.str_] | None, samples: int) -> list[NDArray[np.int64]]:
+    """The indices of each sample, or of each group if there are at least two: the samples of a group
+    are not independent."""
+    if groups is not None and len(names := np.unique(groups)) > 1:
+        return [np.flatnonzero(groups == name) for name in names]
+    return [np.array([index]) for index in range(samples)]
 
 
 def bootstrap(
