@@ -116,3 +116,37 @@ assert not torch.equal(net.weight, before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+TRANSFORMERS = """
+import sys
+import zoo.contract.network.backbone
+from zoo.system.tensors.compiler_import import compiler_unimported
+from zoo.system.transformers_import import leave_out_distributed
+
+leave_out_distributed()
+with compiler_unimported():
+    from transformers import BertConfig, BertModel
+    import transformers.masking_utils
+
+    assert not transformers.utils.is_torch_distributed_available()
+    size = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    net = BertModel(BertConfig(vocab_size=9, **size)).eval()
+there = [n for n, module in sys.modules.items() if getattr(module, "__file__", None)]
+left_out = {"torch._dynamo", "torch.distributed.tensor", "torch.distributed.fsdp", "sympy", "scipy"}
+assert not left_out & set(there), left_out & set(there)
+import torch
+compiled = torch.compile(net, backend="eager")
+ids = torch.arange(5)[None]
+assert torch.allclose(compiled(ids)[0], net(ids)[0], atol=1e-6)
+assert "torch._dynamo" in sys.modules
+with transformers.masking_utils.TransformGetItemToIndex():
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_transformers_is_imported_without_what_several_machines_need() -> None:
+    command = [sys.executable, "-c", TRANSFORMERS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

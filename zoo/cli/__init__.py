@@ -25,6 +25,7 @@ from zoo.cli import completion
 from zoo.cli.output import documents_only, fail_cleanly, note, robust_streams
 from zoo.system.environment import variable
 from zoo.system.threads import sleep_when_waiting
+from zoo.system.transformers_import import leave_out_distributed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -277,6 +278,7 @@ def main() -> None:
     """Run the command line, and exit: 0 done, 1 zoo's own error, 2 wrong usage."""
     settings: dict[str, Any] = {"debug": False}
     sleep_when_waiting()
+    leave_out_distributed()
     atexit.register(gc.freeze)  # or the interpreter looks through all objects: up to a second
     with robust_streams(), fail_cleanly(settings), _switched_off(sys.argv[1:]):
         status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)

@@ -9,6 +9,7 @@ to tell it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -21,6 +22,7 @@ from typing import Any
 
 _COMPILER = "torch._dynamo"
 _UTILS = f"{_COMPILER}.utils"
+_MASKS = f"{_COMPILER}._trace_wrapped_higher_order_op"
 
 _lock = threading.RLock()
 _windows = 0
@@ -30,14 +32,16 @@ _windows = 0
 def compiler_unimported() -> Iterator[None]:
     """While the block runs, ``import torch._dynamo`` imports a stand-in.
 
-    The stand-in has what torch, torchvision and Accelerate ask of it without compiling; anything
-    else imports the compiler, as does ``torch.compile``. May be nested, and used in threads.
+    The stand-in has what torch, torchvision, Accelerate and Transformers ask of it without
+    compiling; anything else imports the compiler, as does ``torch.compile``. May be nested, and
+    used in threads.
     """
     global _windows
     with _lock:
         if _COMPILER not in sys.modules:
             utils = _StandIn(_UTILS, is_compile_supported=_is_compile_supported)
-            sys.modules.update({_COMPILER: _stand_in(), _UTILS: utils})
+            masks = _StandIn(_MASKS, TransformGetItemToIndex=_transform_get_item_to_index)
+            sys.modules.update({_COMPILER: _stand_in(), _UTILS: utils, _MASKS: masks})
             sys.meta_path.insert(0, _FINDER)
         _windows += 1
     try:
@@ -99,7 +103,7 @@ def _remove() -> bool:
     """Take the stand-ins away; returns whether they were there."""
     with _lock:
         found = isinstance(sys.modules.get(_COMPILER), _StandIn)
-        for name in (_COMPILER, _UTILS):
+        for name in (_COMPILER, _UTILS, _MASKS):
             if isinstance(sys.modules.get(name), _StandIn):
                 del sys.modules[name]
         if _FINDER in sys.meta_path:
@@ -115,15 +119,26 @@ def _real(name: str) -> ModuleType:
 def _stand_in() -> ModuleType:
     # A class without instances, as nothing has been compiled.
     compiled = SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {}))
-    return _StandIn(_COMPILER, graph_break=_do_nothing, disable=_disable, eval_frame=compiled)
+    return _StandIn(
+        _COMPILER,
+        graph_break=_do_nothing,
+        disable=_disable,
+        assume_constant_result=_assume_constant_result,
+        allow_in_graph=_allow_in_graph,
+        eval_frame=compiled,
+    )
 
 
 def _do_nothing() -> None:
     """As ``torch._dynamo.graph_break`` does where nothing is traced."""
 
 
-def _disable(fn: Callable[..., Any], recursive: bool = True, **options: Any) -> Callable[..., Any]:
-    """``fn``; disabled by the compiler itself as soon as that is imported."""
+def _disable(
+    fn: Callable[..., Any] | None = None, recursive: bool = True, **options: Any
+) -> Callable[..., Any]:
+    """``fn``, or a decorator; disabled by the compiler itself as soon as that is imported."""
+    if fn is None:
+        return functools.partial(_disable, recursive=recursive, **options)
     disabled: Callable[..., Any] | None = None
 
     def unless_imported(*args: Any, **kwargs: Any) -> Any:
@@ -136,6 +151,24 @@ def _disable(fn: Callable[..., Any], recursive: bool = True, **options: Any) -> 
         return disabled(*args, **kwargs)
 
     return unless_imported
+
+
+def _assume_constant_result(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """As ``torch._dynamo.assume_constant_result``, for Transformers."""
+    fn._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return fn
+
+
+def _allow_in_graph(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn``: Transformers marks functions that load kernels for 8-bit weights from the Hub.
+
+    A graph breaks at one that a compiled network calls, which the zoo's do not.
+    """
+    return fn
+
+
+def _transform_get_item_to_index() -> Any:
+    return _real(_MASKS).TransformGetItemToIndex()
 
 
 def _is_compile_supported(device_type: Any) -> Any:
