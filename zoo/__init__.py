@@ -12,6 +12,7 @@ from zoo.system.threads import sleeping
 from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from zoo.api import distill as distill
     from zoo.api import find_lr as find_lr
     from zoo.api import finetune as finetune
     from zoo.api import list_backbones as list_backbones
@@ -139,6 +140,7 @@ _PUBLIC = {
     "Comparison": "zoo.runs.compare",
     "ContractError": "zoo.errors",
     "device_option": "zoo.cli.options",
+    "distill": "zoo.api",
     "embed": "zoo.embedding.embed",
     "emit_json": "zoo.cli.output",
     "Exemption": "zoo.contract.exemptions",

@@ -183,6 +183,56 @@ def finetune(
     return run(request, Path(output) if output else None, run_options)
 
 
+def distill(
+    teacher: Run | str | Path,
+    student: str | Backbone,
+    data: DataSource,
+    *,
+    temperature: float | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
+    save_every: float = SAVE_SECONDS,
+    track: str | None = None,
+    report: bool = True,
+    registry: Registry | None = None,
+    reporter: Reporter | None = None,
+    **options: Unpack[FinetuneOptions],
+) -> Run:
+    """Train a student on the outputs of a teacher, and write a run folder; no labels are needed.
+
+    Args:
+        teacher: A run, such as an ensemble; the student gets its classes.
+        student: The backbone to train, as for :func:`finetune`.
+        data: A folder of files or a table, or inputs in memory, as for :meth:`Run.predict`. If it has
+            labels that the teacher knows, validation measures the student against them, else
+            against the teacher.
+        temperature: Divides the logits of both in the loss; 2 by default, 1 for regression.
+        recipe: Options as a mapping; keywords take precedence.
+        output: The run folder; ``runs/<name>-<number>`` by default.
+        save_every: Seconds between checkpoints.
+        track: As for :func:`finetune`.
+        report: As for :func:`finetune`.
+        registry: The installed plugins by default.
+        reporter: Gets the progress; standard error by default.
+        options: As for :func:`finetune`; not those that need labels.
+
+    Raises:
+        UsageError: An option is unknown, not valid, or needs labels.
+        ZooError: As for :func:`finetune`.
+    """
+    from zoo.training.finetune import run
+    from zoo.training.teaching import distillation
+
+    name, network = named_network(student)
+    registry = registry or Registry.discover()
+    opened = teacher if isinstance(teacher, Run) else Run(teacher, registry=registry)
+    request = distillation(name, data, opened, temperature, {**(recipe or {}), **options})
+    run_options = _run_options(
+        registry, reporter, None, save_every, track, report, data=data, network=network
+    )
+    return run(request, Path(output) if output else None, run_options)
+
+
 def find_lr(
     backbone: str | Backbone,
     data: DataSource = None,

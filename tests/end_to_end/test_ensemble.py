@@ -85,6 +85,9 @@ def test_the_prediction_is_the_mean_whatever_the_order_of_classes_and_the_size(
     refused = zoo_cli("add", made.folder, "--name", "both")
     assert refused.code == 1
     assert "members/1" in refused.err
+    again = zoo_cli("rerun", made.folder)
+    assert again.code == 1
+    assert "zoo ensemble" in again.err
 
 
 def test_members_that_read_alike_are_exported_as_one_network(
@@ -118,7 +121,7 @@ def _samples(run: zoo.Run, folder: Path) -> Any:
 
 
 def test_what_does_not_fit_together_is_refused_and_nothing_is_left(
-    runs: list[zoo.Run], tmp_path: Path
+    runs: list[zoo.Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = runs
     record = json.loads((second.folder / "run.json").read_text())
@@ -130,12 +133,22 @@ def test_what_does_not_fit_together_is_refused_and_nothing_is_left(
     with pytest.raises(RunError, match="classes differ"):
         zoo.make_ensemble([first, second.folder], tmp_path / "both")
     assert not (tmp_path / "both").exists()
-    made = zoo.make_ensemble([first, _copy(first.folder)], tmp_path / "both")
+    copied = _copy(first.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", _full)
+        with pytest.raises(RunError, match="cannot be written"):
+            zoo.make_ensemble([first, copied], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+    made = zoo.make_ensemble([first, copied], tmp_path / "both")
     record = json.loads((made.folder / "run.json").read_text())
     record["ensemble"]["members"][0]["folder"] = "../small"
     (made.folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="members/1"):
         zoo.Run(made.folder).predictor()
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def _copy(folder: Path) -> Path:

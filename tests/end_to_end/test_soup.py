@@ -52,6 +52,7 @@ def _changed(run: zoo.Run, factor: float) -> zoo.Run:
     return zoo.Run(run.folder)
 
 
+@pytest.mark.slow
 def test_a_soup_is_the_mean_of_the_runs_that_do_not_lower_the_metric(
     trained: Trained, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

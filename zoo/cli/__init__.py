@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, str] = {
     "merge": "zoo.cli.merge:command",
     "soup": "zoo.cli.soup:command",
     "ensemble": "zoo.cli.ensemble:command",
+    "distill": "zoo.cli.distill:command",
     "export": "zoo.cli.export:command",
     "push": "zoo.cli.push:command",
     "download": "zoo.cli.download:command",

@@ -127,7 +127,7 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
             return
         run = finetune.run(request, output, run_options)
     if _is_first_process():
-        _print_result(run, as_json)
+        print_result(run, as_json)
 
 
 _CARRIED_OUT = ("save_every", "track", "report", "profile")
@@ -222,7 +222,8 @@ _OF_DATA = (
 """Keys of the record's ``data`` that the JSON document has."""
 
 
-def _print_result(run: Any, as_json: bool) -> None:
+def print_result(run: Any, as_json: bool) -> None:
+    """Print the results of a run that has just been trained."""
     from zoo.runs.report.page import REPORT
 
     results, page = run.record["results"], run.folder / REPORT
@@ -243,6 +244,7 @@ def _print_result(run: Any, as_json: bool) -> None:
                 "interval": results.get("interval"),
                 "calibration": results.get("calibration"),
                 "folds": results.get("folds"),
+                **({"agreement": results["agreement"]} if "agreement" in results else {}),
                 "samples_per_second": results["samples_per_second"],
                 "seconds": results["seconds"],
                 **{key: run.record["data"][key] for key in _OF_DATA},

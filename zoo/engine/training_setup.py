@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+from torch import Tensor
 
 from zoo.contract.extensions import OptimizerSpec
 from zoo.data.loader import Loader
@@ -24,7 +25,6 @@ from zoo.engine.recipe import Recipe
 from zoo.engine.time_limit import TimeLimit
 from zoo.registry.offers import Offer
 from zoo.system.parts import Parts
-from zoo.tasks.losses import Loss
 from zoo.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class TrainingSetup:
     recipe: Recipe
     task: Task
     optimizers: Mapping[str, Offer[OptimizerSpec]]
-    loss: Loss
+    loss: Callable[[Tensor, Tensor], Tensor]
     outputs: int
     accelerator: Accelerator
     cache: Path

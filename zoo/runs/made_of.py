@@ -40,11 +40,17 @@ def _ensemble(found: Mapping[str, Any]) -> str:
     return f"ensemble of {len(each)} runs: {', '.join(each)}"
 
 
+def _distilled(found: Mapping[str, Any]) -> str:
+    against = "labels" if found["labelled"] else "the teacher, without labels"
+    return f"distilled from {found['teacher']} ({found['backbone']}); validated against {against}"
+
+
 _KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any]], str], str]] = {
     "soup": (
         _soup,
         "The runs of the soup were chosen by the validation metric, which is optimistic.",
     ),
+    "distilled": (_distilled, ""),
     "ensemble": (_ensemble, "Heat maps are those of the first run of the ensemble."),
 }
 """By key of ``run.json``: the fact, and a remark on the metrics."""

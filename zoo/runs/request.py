@@ -50,6 +50,8 @@ class Request:
         compiled: Which steps of the run to repeat were compiled.
         streamed: Whether it decided then to decode inputs on the device in every epoch.
         cuts: What the time limit of the run to repeat decided.
+        teacher: The run whose outputs take the place of labels, in a distillation.
+        temperature: Divides the logits of student and teacher there.
         fold: Which of ``folds`` the run is, from 1; ``None`` for the run that has them.
         overrides: Fields of the recipe that differ from the default.
     """
@@ -241,6 +243,8 @@ class Request:
     streamed: bool | None = None
     cuts: Sequence[Sequence[int]] | None = None
     fold: int | None = None
+    teacher: str | None = None
+    temperature: float = 1.0
     preset: str | None = option(
         "Other defaults: fast (linear probe), balanced, best (longer, augmentation, average of weights).",
         section="Common options",
@@ -412,6 +416,7 @@ class Request:
             "data": self.data and _anchored(self.data),
             "given": self.given or self._relative(),
             "weights": _anchored(self.weights),
+            "teacher": self.teacher and _anchored(self.teacher),
             "group_table": self.group_table and _anchored(self.group_table),
             "corrections": self.corrections and _anchored(self.corrections),
             "overrides": dict(self.overrides),

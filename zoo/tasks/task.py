@@ -155,6 +155,9 @@ class Task(LabelKind, Protocol):
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """From logits to probabilities, or values in the user's units."""
 
+    def decided(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """Predictions as metrics get them; see :class:`zoo.MetricInput`."""
+
     def encode(self, outputs: NDArray[np.float64]) -> Tensor:
         """The inverse of :meth:`decode`, up to rounding: logits ``(N, outputs)``."""
 

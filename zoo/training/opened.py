@@ -37,6 +37,7 @@ from zoo.tasks.losses import find_loss
 from zoo.tasks.metrics import find_metric
 from zoo.tasks.task import Task
 from zoo.training.decoded_cache import decoded_cache
+from zoo.training.distilled import Distilled, open_distilled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Opened:
         augment: The augmentation beyond crops and flips, if any.
         decoded: Inputs that are decoded once.
         remarks: What the selection metric leaves out on the validation split.
+        distilled: The teacher, in a distillation.
     """
 
     resolved: Resolved
@@ -66,6 +68,7 @@ class Opened:
     decoded: DecodedCache
     readers: tuple[ReaderSpec, ...] = ()
     remarks: tuple[str, ...] = ()
+    distilled: Distilled | None = None
 
     def offers(self, registry: Registry) -> tuple[Offer[Any], ...]:
         """Task, selection metric, loss, augmentation and readers."""
@@ -115,7 +118,12 @@ def open_request(
     if requested.loss:
         find_loss(requested.loss, *tasks, registry=registry)
     decoded = decoded_cache(request, resolved, strategy, registry, device=device, reporter=reporter)
-    splits = open_requested(request, modality_of(resolved.spec), tasks, given, decoded, merged)
+    kind, distilled = modality_of(resolved.spec), None
+    if request.teacher is None:
+        splits = open_requested(request, kind, tasks, given, decoded, merged)
+    else:
+        distilled = open_distilled(request, kind, given, registry, reporter)
+        splits = distilled.splits
     task = _task_of(splits, tasks, requested, registry)
     assert splits.val is not None
     assert splits.val.labels is not None
@@ -131,6 +139,7 @@ def open_request(
         augment=augment,
         decoded=decoded,
         readers=tuple(plugin_readers(request.data)),
+        distilled=distilled,
         remarks=require_defined(task, splits.val.labels, splits.classes),
     )
 

@@ -56,6 +56,7 @@ def initial_record(plan: Plan, options: RunOptions, loaders: Dataloaders) -> dic
         "task": plan.task.to_json(),
         "head": plan.opened.head.name,
         "kept_rows": list(plan.start.kept.classes) if plan.start.kept else [],
+        "distilled": plan.opened.distilled and plan.opened.distilled.to_json(),
         "surgery": request.surgery,
         "network": options.network.to_json() if options.network else None,
         "strategy": recipe.strategy,

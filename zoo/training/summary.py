@@ -42,6 +42,7 @@ def summarize(plan: Plan) -> dict[str, str]:
         **_missing(start),
         **_preset(plan),
         **({"head": plan.start.kept.in_words()} if plan.start.kept else {}),
+        **({"teacher": found.in_words()} if (found := plan.opened.distilled) else {}),
         "strategy": settings.in_words(recipe, plan.phases),
     }
     for phase, trained in zip(plan.phases, plan.facts, strict=True):

@@ -36,6 +36,7 @@ from zoo.tasks.losses import Loss, LossOptions
 from zoo.tasks.optimism import interval
 from zoo.training import record as records
 from zoo.training.claims import Claimed
+from zoo.training.distilled import DistillationLoss
 from zoo.training.plan import Plan
 from zoo.training.prepare import Prepared
 from zoo.training.run_options import RunOptions
@@ -177,7 +178,7 @@ def _limit(plan: Plan, options: RunOptions) -> TimeLimit | None:
     )
 
 
-def _loss(plan: Plan) -> Loss:
+def _loss(plan: Plan) -> Loss | DistillationLoss:
     recipe, labels = plan.recipe, plan.splits.train.labels
     assert labels is not None
     options = LossOptions(
@@ -186,7 +187,9 @@ def _loss(plan: Plan) -> Loss:
         focal=recipe.focal,
         label_smoothing=recipe.label_smoothing,
     )
-    return plan.task.loss(labels, options)
+    loss = plan.task.loss(labels, options)
+    distilled = plan.opened.distilled
+    return loss if distilled is None else DistillationLoss(loss, distilled.temperature)
 
 
 def _outcome(
@@ -205,6 +208,7 @@ def _outcome(
                 **results,
                 "interval": folds.interval if folds else _interval(plan, fitted),
                 "folds": folds and folds.record,
+                **_agreement(plan, fitted),
             },
         },
         backbone=plan.backbone.cpu(),
@@ -217,6 +221,14 @@ def _outcome(
         outputs=fitted.outputs if plan.request.fold else None,
         adapter=_adapter(plan),
     )
+
+
+def _agreement(plan: Plan, fitted: FitResult) -> dict[str, float | None]:
+    """The agreement with the teacher on the validation split, in a distillation."""
+    distilled = plan.opened.distilled
+    if distilled is None:
+        return {}
+    return {"agreement": distilled.agreement(plan.task.decode(fitted.logits))}
 
 
 def _interval(plan: Plan, fitted: FitResult) -> dict[str, Any] | None:
