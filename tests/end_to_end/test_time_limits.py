@@ -102,12 +102,11 @@ def test_a_run_trains_what_fits_and_its_schedule_ends(timed: Any, tmp_path: Path
     assert 30 <= clock.now - clock.began <= 40
     closing = 1.1 * 100 / 16 / 2  # batches of both splits, of which validation takes 2 a second
     steps = run.record["results"]["cuts"][-1][2]
-    assert steps + epochs <= 38 - closing < steps + epochs + 2  # a validation takes a second too
-    assert -(-steps // STEPS) == epochs
+    assert steps + epochs <= 38 - closing < steps + epochs + 1.1 * STEPS + 1  # one more
+    assert steps == epochs * STEPS
     said = [note for note in clock.notes if note.startswith("time limit")]
-    assert said[-1].endswith(f"now {steps / STEPS:.2g} of 50 epochs of full fit")
+    assert said[-1].endswith(f"{epochs} of 50 epochs of full fit")
     assert run.record["request"]["time_limit"] == 40
-    assert run.epochs()[-1]["share"] == steps % STEPS / STEPS  # the last was cut short
     assert max(clock.factors) > 0.9
     assert clock.factors[-1] < 0.001  # as the last of 250 steps
     again = zoo.rerun(run, data=DATA, output=tmp_path / "again", report=False, reporter=Quiet())

@@ -159,11 +159,12 @@ class _Fit:
         self.progress.total_seconds += time.perf_counter() - began
         while not self._ended(running) and not self._stalled(phase):
             self._train_epoch(running)
-            validating = time.perf_counter()
+            clock = self.setup.limit.clock if self.setup.limit else time.perf_counter
+            validating = clock()
             with self.setup.parts.part("validation"):
                 validate_epoch(running, self.best, final=self._final(phase))
             if running.plan and not running.over:
-                running.plan.validated(time.perf_counter() - validating)
+                running.plan.validated(clock() - validating)
                 running.fit_into_time()
         if phase.solved and self.best.state:
             # The next phase starts from the best of the solutions.
