@@ -18,6 +18,7 @@ from zoo.engine import privacy
 from zoo.engine.progress import Quiet
 from zoo.errors import Stopped, UsageError
 from zoo.export.push import public_record
+from zoo.runs.feature_bank import BANK
 from zoo.runs.trained_on import DIGESTS
 
 pytest.importorskip("opacus", reason="the extra 'private' is not installed")
@@ -66,6 +67,7 @@ def test_a_private_run_learns_and_keeps_back_what_would_tell_its_samples(
     }
     assert found["accountant"].startswith("PRV of Opacus ")
     assert not (run.folder / DIGESTS).exists()
+    assert not (run.folder / BANK).exists()
     epochs = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert len(epochs) == 25
     assert not any("train_loss" in line for line in epochs)

@@ -139,6 +139,7 @@ def _record(folder: Path, runs: Sequence[Run], mean: EvaluatedSamples) -> dict[s
         "parts": {},
         "memory": {},
         "compiled": [],
+        "membership": None,
     }
     members = [
         {

@@ -44,3 +44,29 @@ def mechanism(privacy: Mapping[str, Any]) -> str:
 def not_covered(privacy: Mapping[str, Any]) -> list[str]:
     """What the guarantee does not say, in sentences."""
     return [*NOT_COVERED, *([_GROUPS] if privacy["groups"] else [])]
+
+
+def attack_in_words(found: Mapping[str, Any]) -> str:
+    """What the attack of ``membership`` in ``results`` found, and what it means."""
+    auc, tpr = found["auc"], found["tpr"]
+    text = (
+        f"Membership inference by the loss: AUC {auc['value']:.3f} (95 % interval {auc['low']:.3f} to "
+        f"{auc['high']:.3f}), {found['train']:,} training against {found['val']:,} validation samples"
+    )
+    if tpr:
+        text += (
+            f"; at 1 % false positives it finds {tpr['value']:.1%} of the training samples "
+            f"({tpr['low']:.1%} to {tpr['high']:.1%})"
+        )
+    return f"{text}. {_meaning(auc['low'])} If the two splits differ in kind, that counts as well."
+
+
+def _meaning(low: float) -> str:
+    if low > 0.6:
+        return (
+            "The loss of a sample tells much about whether it was trained on: do not publish this run "
+            "if that must not be known. Less training, more data or --private lower it."
+        )
+    if low > 0.5:
+        return "The loss of a sample tells a little about whether it was trained on."
+    return "The loss of a sample does not tell whether it was trained on. A stronger attack may find more."

@@ -311,6 +311,7 @@ def _record(
         "parts": {},
         "memory": {},
         "compiled": [],
+        "membership": None,
     }
     return {
         **best.record,

@@ -40,7 +40,7 @@ from zoo.training.distilled import DistillationLoss
 from zoo.training.plan import Plan
 from zoo.training.prepare import Prepared
 from zoo.training.run_options import RunOptions
-from zoo.training.typical import typical_features
+from zoo.training.typical import attacked, sampled_features, typical_features
 from zoo.weights.loading.adapter_file import adapter_state
 
 
@@ -95,9 +95,15 @@ def train(
     finished = None
     if main:
         with options.parts.part("saving"):
-            typical = typical_features(setup, plan, options.reporter)
+            sampled = sampled_features(setup, plan, options.reporter)
+            found = attacked(sampled, setup, plan)
             outcome = _outcome(plan, run_folder.record, fitted, options.parts, folds)
-            outcome = replace(outcome, typical=typical)
+            results = {**outcome.record["results"], "membership": found and found.to_json()}
+            outcome = replace(
+                outcome,
+                record={**outcome.record, "results": results},
+                typical=typical_features(sampled, plan),
+            )
             finished = finish_run(run_folder.folder, outcome)
     accelerator.wait_for_everyone()
     accelerator.end_training()

@@ -14,6 +14,7 @@ from zoo.modalities import modality_of
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import lineage
 from zoo.runs.made_of import made_of, remarks
+from zoo.runs.privacy import attack_in_words, guarantee, mechanism, not_covered
 from zoo.runs.reliability import BINS
 from zoo.runs.report.numbers import as_float, byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
@@ -149,6 +150,16 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
     found += remarks(record)
     found += [f"{fact}." for fact in data.get("notes") or () if isinstance(fact, str)]
     return found
+
+
+def privacy(record: Mapping[str, Any]) -> list[str]:
+    """The guarantee of a private run and its limits; what an attack found."""
+    guaranteed, found = record.get("privacy"), record["results"].get("membership")
+    return [
+        *([attack_in_words(found)] if found else []),
+        *([f"{guarantee(guaranteed)}; {mechanism(guaranteed)}."] if guaranteed else []),
+        *(not_covered(guaranteed) if guaranteed else []),
+    ]
 
 
 def resources(subject: Subject) -> list[tuple[str, str]]:

@@ -141,6 +141,7 @@ def _context(subject: Subject) -> dict[str, Any]:
         "folds": tables.fold_table(record["results"].get("folds")),
         "scatters": tables.scatters(subject),
         "gallery": gallery(subject),
+        "privacy": facts.privacy(record),
         "resources": facts.resources(subject),
         "commands": facts.commands(subject),
         "title_of": partial(title_of, chosen=subject.task.selection),
