@@ -23,10 +23,10 @@ def leave_out_distributed() -> None:
     For the command line, where nobody else uses Transformers; not in a process of ``torchrun``.
     """
     if "WORLD_SIZE" not in os.environ and _ASKED not in sys.modules:
-        sys.meta_path.insert(0, _Finder())
+        sys.meta_path.insert(0, _LibraryCheckFinder())
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _LibraryCheckFinder(importlib.abc.MetaPathFinder):
     """Finds the module in which Transformers looks for libraries."""
 
     def find_spec(
