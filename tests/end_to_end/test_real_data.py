@@ -10,10 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.opened import demo_data
+from zoo.engine.progress import Quiet
 from zoo.modalities import IMAGE
 
 pytestmark = pytest.mark.slow
@@ -106,3 +110,28 @@ def test_an_lstm_from_scratch_beats_070(sst2: Path, tmp_path: Path, zoo_cli: Zoo
     assert done.code == 0, done.err
     assert done.json["metrics"]["accuracy"] >= 0.70
     assert time.perf_counter() - start < 300
+
+
+@pytest.mark.long
+def test_images_of_another_kind_are_rejected_and_sets_cover(
+    clothing: Path, lite: str, tmp_path: Path
+) -> None:
+    """A probe of EfficientNet-Lite0 on clothing, asked about handwritten digits."""
+    from sklearn.datasets import load_digits
+    from sklearn.metrics import roc_auc_score
+
+    run = zoo.finetune(
+        lite, clothing, strategy="probe", output=tmp_path / "run", reporter=Quiet(), report=False
+    )
+    digits = [
+        Image.fromarray((image * 15).astype(np.uint8)).resize((128, 128)).convert("RGB")
+        for image in load_digits().images[:60]
+    ]
+    usual = run.predict([clothing / "test"], coverage=0.9, reject=0.05)
+    unusual = run.predict(digits, reject=0.05)
+    far = [each.to_json()["ood"] for each in (*usual, *unusual)]
+    assert roc_auc_score([0] * len(usual) + [1] * len(unusual), far) >= 0.9
+    rows = [each.to_json() for each in usual]
+    held = [Path(row["input"]).parent.name in row["prediction_set"] for row in rows]
+    assert 0.84 < sum(held) / len(held) < 0.97  # of 245; the mean over resplits is 0.90
+    assert 0.01 < sum(row["rejected"] for row in rows) / len(rows) < 0.1
