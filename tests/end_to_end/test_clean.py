@@ -266,3 +266,23 @@ def test_json_is_a_document(cleaned: zoo.Cleaned) -> None:
     assert document["counts"]["mislabelled"] == len(
         [each for each in document["suspicious"] if "mislabelled" in each["reasons"]]
     )
+
+
+# -- real data -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow(1)
+def test_flipped_labels_of_real_texts_come_first(sst2: Path, minilm: Path, tmp_path: Path) -> None:
+    with (sst2 / "dev.tsv").open(encoding="utf-8") as file:
+        header, *lines = file.read().splitlines()[:601]
+    flipped = set(random.Random(0).sample(range(1, 601), 30))  # of 600, 5 %
+    lines = [
+        line[:-1] + str(int(line[-1]) ^ (row in flipped)) for row, line in enumerate(lines, start=1)
+    ]
+    (tmp_path / "dev.tsv").write_text("\n".join([header, *lines]), encoding="utf-8")
+    found = zoo.clean(
+        tmp_path / "dev.tsv", backbone=f"path:{minilm}", output=tmp_path / "out", workers=0
+    )
+    first = [int(each.key) for each in found.judged[:60]]
+    assert len(flipped & set(first)) >= 10  # 13 to 16 with four seeds; by chance 3
+    assert found.judged[0].suggested != found.judged[0].label
