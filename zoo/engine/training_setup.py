@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from zoo.contract.extensions import OptimizerSpec
 from zoo.data.loader import Loader
@@ -122,7 +122,7 @@ class TrainingSetup:
     recipe: Recipe
     task: Task
     optimizers: Mapping[str, Offer[OptimizerSpec]]
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: nn.Module
     outputs: int
     accelerator: Accelerator
     cache: Path
