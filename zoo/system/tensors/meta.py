@@ -32,11 +32,18 @@ class _NoFilling(TorchFunctionMode):
             filled = args[0] if args else kwargs["tensor"]  # torch.nn.init names it
             if filled.is_meta:
                 return filled
+        if func is torch.arange and str(kwargs.get("device")) == "meta":  # it imports SymPy there
+            return func(*args, **{**kwargs, "device": "cpu"}).to("meta")
         return func(*args, **kwargs)
+
+
+def light_meta() -> contextlib.AbstractContextManager[Any]:
+    """What is built on the meta device in the block is built faster, and without importing SymPy."""
+    return _NoFilling()
 
 
 @contextlib.contextmanager
 def without_values() -> Iterator[None]:
     """Networks built in the block are on the meta device."""
-    with torch.device("meta"), _NoFilling():
+    with light_meta(), torch.device("meta"):
         yield

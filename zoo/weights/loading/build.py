@@ -27,7 +27,7 @@ from zoo.system.files import require_regular
 from zoo.system.offline import no_network
 from zoo.system.small_files import read_small
 from zoo.system.tensors.compiler_import import compiler_unimported
-from zoo.system.tensors.meta import without_values
+from zoo.system.tensors.meta import light_meta, without_values
 from zoo.weights.adapter_base import find_base
 from zoo.weights.find_adapter import find_kind
 from zoo.weights.loading import adapter_layers
@@ -85,7 +85,8 @@ def build(
         if weights in spec.weights:
             spec = _as_shipped(spec, weights, folder)
     channels: int | None = getattr(spec.input, "channels", None)
-    backbone = loader(spec) if loader else _from_loader(spec, folder)
+    with light_meta():  # a plugin may measure a network before it builds it
+        backbone = loader(spec) if loader else _from_loader(spec, folder)
     measure(backbone)
     if weights is not None and path is not None:
         state = read_tensors(path)
