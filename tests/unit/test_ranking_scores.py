@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
+from zoo.ranking.results import Ranked
 from zoo.ranking.scores import logme, probe
 from zoo.tasks import task_named
 
@@ -101,3 +102,29 @@ def test_the_probe_asks_before_each_fold() -> None:
     asked: list[int] = []
     probe(features, labels, task_named("single-label").probe, check=lambda: asked.append(1))
     assert len(asked) == 5
+
+
+def test_equal_features_tie_and_better_ones_do_not() -> None:
+    labels = np.arange(300) % 3
+    clear = np.eye(3)[labels] + 0.1 * np.random.default_rng(0).normal(size=(300, 3))
+    vague = np.eye(3)[labels] + 1.0 * np.random.default_rng(1).normal(size=(300, 3))
+    rows = []
+    for features in (clear, vague, vague[:, ::-1]):
+        draws: list[float] = []
+        score = probe(features, labels, task_named("single-label").probe, draws=draws)
+        rows.append(
+            Ranked(
+                name="n", backbone="p/n", weights="none", probe=score, logme=0.0, params=1,
+                feature_dim=3, seconds=None, license="", draws=tuple(draws),
+            )
+        )  # fmt: skip
+    first, second, same = rows
+    assert not second.ties_with(first)
+    assert same.ties_with(second)
+    assert second.interval is not None
+    low, high = second.interval
+    assert low < second.probe < high
+    assert high - low == pytest.approx(
+        4 * (second.probe * (1 - second.probe) / 300) ** 0.5, rel=0.3
+    )
+    assert second.to_json()["interval"] == [low, high]

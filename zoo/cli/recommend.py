@@ -102,7 +102,7 @@ def command(
 COLUMNS = (*("", "name", "probe", "logme", "params", "features", "s/1,000", "weights", "license"),)
 
 
-def table_cells(place: int, row: Ranked) -> tuple[object, ...]:
+def table_cells(place: int | str, row: Ranked) -> tuple[object, ...]:
     return (
         place,
         row.title,
@@ -120,7 +120,11 @@ def _print_ranking(ranking: Ranking, top: int, plot: Path | None) -> None:
     from zoo.ranking.plot import text_plot
     from zoo.ranking.results import left_out_lines
 
-    rows = [table_cells(place, row) for place, row in enumerate(ranking.ranked, start=1)]
+    tied = {row.name for row in ranking.ranked[1:] if row.ties_with(ranking.best)}
+    rows = [
+        table_cells(f"{place}=" if row.name in tied else place, row)
+        for place, row in enumerate(ranking.ranked, start=1)
+    ]
     print_table(COLUMNS, rows[:top])
     if len(rows) > top:
         say(f"and {len(rows) - top} more: --top {len(rows)}")
@@ -128,6 +132,9 @@ def _print_ranking(ranking: Ranking, top: int, plot: Path | None) -> None:
         say(line)
     say("")
     say(_footnote(ranking))
+    if found := ranking.best.interval:
+        tie = "; = marks backbones that are not significantly worse than it" if tied else ""
+        say(f"95 % interval of the first: {found[0]:.4f} to {found[1]:.4f}{tie}")
     for line in left_out_lines(ranking):
         say(clean(line))
     if ranking.not_reached:

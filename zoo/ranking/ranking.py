@@ -264,10 +264,11 @@ def _scores(found: Extracted, sample: Splits, setup: RankingSetup) -> dict[str, 
     assert labels is not None
     check()
     how = task_named(sample.task).probe
-    evidence = logme(found.features, how.targets(labels))
+    evidence, draws = logme(found.features, how.targets(labels)), list[float]()
     return {
-        "probe": probe(found.features, labels, how, seed=setup.seed, check=check),
+        "probe": probe(found.features, labels, how, seed=setup.seed, check=check, draws=draws),
         "logme": evidence,
+        "draws": tuple(draws),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +30,7 @@ class Ranked:
         feature_dim: Width of the features.
         seconds: Seconds per 1,000 samples on this machine; ``None`` if unknown.
         license: License of the weights, else of the code.
+        draws: ``probe`` on bootstrap samples, the same for all backbones.
     """
 
     name: str
@@ -39,6 +42,24 @@ class Ranked:
     feature_dim: int
     seconds: float | None
     license: str
+    draws: tuple[float, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % bootstrap interval of ``probe``; ``None`` if it is unknown."""
+        known = [draw for draw in self.draws if math.isfinite(draw)]
+        return quantiles(known) if known else None
+
+    def ties_with(self, better: Ranked) -> bool:
+        """Whether ``better`` is not significantly better, at 95 %, on the same bootstrap samples."""
+        gains = [b - own for own, b in zip(self.draws, better.draws, strict=False)]
+        known = [gain for gain in gains if math.isfinite(gain)]
+        return bool(known) and quantiles(known)[0] <= 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields but for the draws, and the interval."""
+        fields = {name: value for name, value in vars(self).items() if name != "draws"}
+        return {**fields, "interval": self.interval and list(self.interval)}
 
     @property
     def title(self) -> str:
@@ -47,6 +68,12 @@ class Ranked:
         if not colon or len(self.name) <= _LONG:
             return self.name
         return f"{scheme}:…/{'/'.join(path.rstrip('/').split('/')[-2:])}"
+
+
+def quantiles(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of the middle 95 %."""
+    ordered, most = sorted(values), len(values) - 1
+    return ordered[round(0.025 * most)], ordered[round(0.975 * most)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +145,10 @@ class Ranking:
             "samples": self.samples,
             "order": "probe",
             "metric": self.metric,
-            "ranked": [vars(row) for row in self.ranked],
+            "ranked": [
+                {**row.to_json(), "tied": number > 0 and row.ties_with(self.best)}
+                for number, row in enumerate(self.ranked)
+            ],
             "left_out": [vars(one) for one in self.left_out],
             "not_reached": list(self.not_reached),
             "seconds": round(self.seconds, 3),

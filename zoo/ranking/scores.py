@@ -12,6 +12,9 @@ from zoo.data.samples import LabelArray
 from zoo.tasks.probe import Matrix, Probe
 
 FOLDS = 5
+DRAWS = 200
+"""Bootstrap samples."""
+
 _ROUNDS = 100
 _CONVERGED = 1e-5  # relative change of alpha / beta
 _TINY = 1e-12
@@ -95,6 +98,7 @@ def probe(
     *,
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
+    draws: list[float] | None = None,
 ) -> float:
     """Cross-validated score of a linear model on the features; higher is better.
 
@@ -107,6 +111,7 @@ def probe(
         how: The probe of the task.
         seed: Random seed of the folds.
         check: Called before each fold; may raise.
+        draws: Receives the scores of bootstrap samples, the same samples for the same seed.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -121,6 +126,12 @@ def probe(
             predicted = np.empty((len(labels), *given.shape[1:]), dtype=given.dtype)
         predicted[held_out] = given
     assert predicted is not None
+    if draws is not None:
+        drawn = np.random.default_rng(seed)
+        for _ in range(DRAWS):
+            rows = drawn.integers(0, len(labels), len(labels))
+            draws.append(how.score(predicted[rows], labels[rows]))
+            check()
     return how.score(predicted, labels)
 
 
