@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.output import clean, emit_json, json_option, note, print_table
+from zoo.cli.output import clean, emit_json, json_option, note
+from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
     from zoo.registry.adapters_here import FoundAdapter
@@ -44,7 +45,7 @@ def command(backbone: str, as_json: bool) -> None:
         emit_json([_document(each) for each in found])
     elif found:
         columns = ["backbone", "weights", "adapter", "run", "size", "metric", "data"]
-        print_table(columns, [_row(each) for each in found])
+        print_table(columns, [_row(each) for each in found], less=("weights", "data", "size"))
     else:
         fitting = "" if backbone == "*" else f" of {clean(backbone)}"
         note(f"no adapter runs{fitting} here; 'zoo finetune NAME --strategy lora' makes one")

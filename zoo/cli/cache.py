@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.counts import byte_count
-from zoo.cli.output import emit_json, json_option, print_table, say
+from zoo.cli.output import emit_json, json_option, say
+from zoo.cli.tables import print_table
 from zoo.errors import UsageError
 from zoo.system.byte_sizes import in_bytes
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.engine.feature_files import FeatureFile
 
 _COLUMNS = ("backbone", "precision", "data", "split", "samples", "features", "size", "last used")
+_LESS = ("precision", "features", "split")
 _FACTS = _COLUMNS[:6]
 
 
@@ -74,7 +76,7 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
         emit_json([_record(file) for file in files])
         return
     if not prune:
-        print_table(_COLUMNS, [_cells(file) for file in files])
+        print_table(_COLUMNS, [_cells(file) for file in files], less=_LESS)
     size = in_bytes(sum(file.size for file in files))
     say(f"{len(files)} files, {size}{' removed' if prune else ''}: {cache_folder()}")
 

@@ -22,7 +22,8 @@ from zoo.cli.entries import (
     year_or_month,
 )
 from zoo.cli.options import max_params_option, modality_option
-from zoo.cli.output import emit_json, json_option, note, print_table, say
+from zoo.cli.output import emit_json, json_option, note, say
+from zoo.cli.tables import print_table
 from zoo.errors import ZooError, closest
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ COLUMNS = (
     "license",
     "cached",
 )
+_LESS = ("feature_dim", "weights", "modality", "cached", "input", "license")
 
 
 @contextlib.contextmanager
@@ -136,7 +138,7 @@ def command(
         emit_json([entry.to_json() for entry in shown])
     else:
         unreadable = [] if listing.filtered else listing.unreadable
-        print_table(COLUMNS, [*map(_unreadable_cells, unreadable), *map(_cells, shown)])
+        print_table(COLUMNS, [*map(_unreadable_cells, unreadable), *map(_cells, shown)], less=_LESS)
         if not whole and (others := listing.others(shown)):
             say(f"and {others:,} more: 'zoo list --all' or 'zoo list PATTERN'")
     _print_notes(registry, pattern, listing, shown)

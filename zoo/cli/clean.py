@@ -10,7 +10,8 @@ from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import labelled_data, output_option
 from zoo.cli.output import clean as cleaned_text
-from zoo.cli.output import emit_json, json_option, print_table, say
+from zoo.cli.output import emit_json, json_option, say
+from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
     from zoo.cleaning.results import Cleaned
@@ -82,7 +83,7 @@ def _print(found: Cleaned, data: str) -> None:
         )
         for each in found.judged[:_SHOWN]
     ]
-    print_table(columns, first)
+    print_table(columns, first, less=("quality", "split"))
     counts = ", ".join(f"{reason} {count:,}" for reason, count in found.counts.items())
     say("")
     say(cleaned_text(f"{len(found.judged):,} labels judged with {found.backbone}: {counts}"))

@@ -10,7 +10,8 @@ import click
 
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import evaluated_on, networks_option, runs_argument
-from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
+from zoo.cli.output import clean, emit_json, json_option, note, say
+from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
     from zoo.runs.compare import Comparison, Contender
@@ -92,8 +93,9 @@ def _print_runs(found: Comparison) -> None:
     metrics = list(found.contenders[0].evaluation.metrics)
     names = [title_of(key, found.metric) for key in metrics]
     say(f"on {found.samples:,} {clean(found.evaluated_on)}:")
+    columns = ["run", "backbone", *names, "params", "file", "training", "samples/s"]
     print_table(
-        ["run", "backbone", *names, "params", "file", "training", "samples/s"],
+        columns,
         [
             [
                 c.run.folder,
@@ -106,6 +108,7 @@ def _print_runs(found: Comparison) -> None:
             ]
             for c in found.contenders
         ],
+        less=("samples/s", "file", "params", *reversed(names[1:]), "training"),
     )
 
 
@@ -120,12 +123,9 @@ def _print_classes(found: Comparison) -> None:
     say(
         f"\n{task.row_metric.upper()} of {clean(first.run.folder)}; for the others, the difference:"
     )
+    folders = [str(contender.run.folder) for contender in found.contenders]
     print_table(
-        [
-            task.wording.output,
-            str(first.run.folder),
-            *(str(o.run.folder) for o in others),
-        ],
+        [task.wording.output, *folders],
         [
             [
                 name,
@@ -134,6 +134,7 @@ def _print_classes(found: Comparison) -> None:
             ]
             for name, row in rows.items()
         ],
+        less=folders[:1:-1],
     )
 
 

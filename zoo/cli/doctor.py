@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.output import emit_json, json_option, print_table, say
+from zoo.cli.output import emit_json, json_option, say
+from zoo.cli.tables import print_table
 from zoo.errors import ZooError
 from zoo.system.byte_sizes import in_bytes
 from zoo.system.processor import usable_cores
@@ -70,7 +71,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def _print(findings: list[Finding], counts: Counter[str]) -> None:
     marks = {"ok": "ok", "warning": "WARNING", "error": "ERROR"}
     print_table(
-        ("checked", "status", "found"), [(f.subject, marks[f.status], f.value) for f in findings]
+        ("checked", "status", "found"),
+        [(f.subject, marks[f.status], f.value) for f in findings],
+        wrapped=True,
     )
     for finding in findings:
         if finding.advice:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.output import emit_json, json_option, note, print_table
+from zoo.cli.output import emit_json, json_option, note
+from zoo.cli.tables import print_table
 from zoo.errors import ZooError
 from zoo.system.byte_sizes import in_bytes
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from zoo.cli.options import networks_option, output_option, runs_argument
-from zoo.cli.output import emit_json, json_option, print_table, say
+from zoo.cli.output import emit_json, json_option, say
+from zoo.cli.tables import print_table
 
 
 @click.command(

@@ -9,7 +9,8 @@ import click
 
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import data_option, network_option, run_argument, tta_option
-from zoo.cli.output import emit_json, json_option, print_table, say
+from zoo.cli.output import emit_json, json_option, say
+from zoo.cli.tables import fits, print_table
 
 if TYPE_CHECKING:
     from zoo.data.reports import BadFiles
@@ -124,22 +125,19 @@ def _print_details(result: Evaluation) -> None:
     )
     if result.confusion is None:
         return
-    if more:
+    numbers = [str(i) for i in range(len(rows))]
+    columns = ["", *numbers, "class"]
+    matrix = [
+        [number, *map(str, counts), name]
+        for number, counts, name in zip(numbers, result.confusion, result.per_class, strict=True)
+    ]
+    if more or not fits(columns, matrix):
         say("\nmost frequent confusions")
         pairs = result.confusions()[:_PAIRS]
         print_table(["true class", "predicted", "samples"], [[t, p, str(n)] for t, p, n in pairs])
         return
     say("\nconfusion matrix (rows: true class, columns: predicted class)")
-    numbers = [str(i) for i in range(len(rows))]
-    print_table(
-        ["", *numbers, "class"],
-        [
-            [number, *counts, name]
-            for number, counts, name in zip(
-                numbers, result.confusion, result.per_class, strict=True
-            )
-        ],
-    )
+    print_table(columns, matrix)
 
 
 def _cell(value: float | None) -> str:

@@ -7,10 +7,9 @@ import errno
 import io
 import json
 import os
-import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -23,9 +22,6 @@ from zoo.system.json_shape import finite
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 INDENT = " " * len("Error: ")
-
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?[kMBT%]?")
-_LONG = 200  # rows; rich takes noticeable time beyond
 
 _stdout: list[TextIO] = []  # standard output, while documents_only keeps it for the documents
 
@@ -44,7 +40,7 @@ def say(text: str, *, flush: bool = False) -> None:
         text: The line.
         flush: Write it at once rather than keep it in the buffer.
     """
-    print(clean_lines(text), file=_results(), flush=flush)
+    print(clean_lines(text), file=results(), flush=flush)
 
 
 def emit_json(document: Any) -> None:
@@ -58,7 +54,7 @@ def emit_json(document: Any) -> None:
         document = finite(document)
         text = _dump(document, ascii_only=False)
     try:
-        text.encode(getattr(_results(), "encoding", None) or "utf-8")
+        text.encode(getattr(results(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         text = _dump(document, ascii_only=True)
     say(text, flush=True)
@@ -91,31 +87,6 @@ def _plain_dump(document: Any, *, ascii_only: bool) -> str:
     # Indenting uses the slow path of json, which is noticeable for 1,500 specs.
     lines = [json.dumps(item, ensure_ascii=ascii_only, allow_nan=False) for item in document]
     return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on standard output.
-
-    A terminal gets it from rich, fitted to its width. A file or a pipe gets aligned plain text,
-    and no cell is ever wrapped or cut. Columns of numbers are right-aligned.
-    """
-    cells = [["" if cell is None else clean(cell) for cell in row] for row in rows]
-    right = [
-        any(column) and all(not cell or _NUMBER.fullmatch(cell) for cell in column)
-        for column in ([row[i] for row in cells] for i in range(len(columns)))
-    ]
-    if _on_terminal() and len(cells) <= _LONG:
-        _print_rich(columns, cells, right)
-    else:
-        _print_plain(columns, cells, right)
-
-
-def print_facts(facts: Mapping[str, object]) -> None:
-    """Print names and values in two columns on standard output; empty values are left out."""
-    width = max((len(name) for name in facts), default=0)
-    for name, value in facts.items():
-        if value not in (None, ""):
-            say(f"{name:<{width}}  {clean(value)}")
 
 
 @contextlib.contextmanager
@@ -294,53 +265,12 @@ def _show_warning(
     note(f"Warning: {message}{where}")
 
 
-def _results() -> TextIO:
+def results() -> TextIO:
+    """Where results are printed: standard output."""
     return _stdout[-1] if _stdout else sys.stdout
 
 
-def _on_terminal() -> bool:
-    stream: TextIO | None = _results()  # None where the shell has closed it
+def on_terminal() -> bool:
+    """Whether results are printed on a terminal."""
+    stream: TextIO | None = results()  # None where the shell has closed it
     return stream is not None and stream.isatty()
-
-
-def _print_rich(columns: Sequence[str], rows: list[list[str]], right: list[bool]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, numbers in zip(columns, right, strict=True):
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(file=_results()).print(table)
-
-
-def _print_plain(columns: Sequence[str], rows: list[list[str]], right: list[bool]) -> None:
-    lines = [list(columns), *rows]
-    ascii_only = all(text.isascii() for text in map("".join, lines))
-    width_of = len if ascii_only else _width
-    widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
-    sides = [">" if numbers else "<" for numbers in right]
-    form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
-    say("\n".join(_aligned(form, line, widths, right) for line in lines))
-
-
-def _aligned(form: str, line: list[str], widths: list[int], right: list[bool]) -> str:
-    text = form.format(*line)
-    if not text.isascii():  # str.format counts characters, not columns
-        spaces = [" " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)]
-        text = "  ".join(
-            space + cell if numbers else cell + space
-            for cell, space, numbers in zip(line, spaces, right, strict=True)
-        )
-    return text.rstrip()
-
-
-def _width(text: str) -> int:
-    """Columns that ``text`` takes; a Chinese character takes two."""
-    if text.isascii():
-        return len(text)
-    import unicodedata
-
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.output import emit_json, json_option, note, print_table
+from zoo.cli.output import emit_json, json_option, note
+from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
     from zoo.registry.plugins import PluginStatus
@@ -46,6 +47,8 @@ def command(as_json: bool) -> None:
     print_table(
         ("name", "distribution", "version", "status", "backbones", "reason"),
         [(s.name, s.distribution, s.version, s.status, s.backbones, s.reason) for s in statuses],
+        less=("distribution", "version"),
+        wrapped=True,
     )
     if not statuses:
         note("No plugins found. zoo comes with some: pip install --force-reinstall zoo-finetune")

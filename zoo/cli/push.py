@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.options import network_option, run_argument
-from zoo.cli.output import clean, emit_json, json_option, print_table, say
+from zoo.cli.output import clean, emit_json, json_option, say
+from zoo.cli.tables import print_table
 from zoo.system.byte_sizes import in_bytes
 
 if TYPE_CHECKING:

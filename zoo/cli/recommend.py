@@ -15,7 +15,8 @@ from zoo.cli import completion
 from zoo.cli.entries import compact
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import duration, labelled_data, max_params_option, modality_option
-from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
+from zoo.cli.output import clean, emit_json, json_option, note, say
+from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
     from zoo.ranking.ranking import Watch

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from zoo.cli.options import data_option, network_option, output_option, run_argument
-from zoo.cli.output import emit_json, json_option, note, print_table, say
+from zoo.cli.output import emit_json, json_option, note, say
+from zoo.cli.tables import print_table
 
 
 @click.command(

@@ -10,7 +10,8 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.entries import input_size
-from zoo.cli.output import emit_json, json_option, note, print_facts, print_table, say
+from zoo.cli.output import emit_json, json_option, note, say
+from zoo.cli.tables import print_facts, print_table
 from zoo.errors import ZooError, first_line
 from zoo.registry.run_record import lineage
 
@@ -192,6 +193,7 @@ def _print_weights(offered: tuple[Weights, ...], *, requested: str | None) -> No
             )
             for weights in offered
         ],
+        less=("outputs", "source", "license"),
     )
 
 

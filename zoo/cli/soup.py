@@ -9,7 +9,8 @@ import click
 
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import data_option, networks_option, output_option, runs_argument
-from zoo.cli.output import emit_json, json_option, print_table, say
+from zoo.cli.output import emit_json, json_option, say
+from zoo.cli.tables import print_table
 
 
 @click.command(

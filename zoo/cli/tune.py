@@ -10,13 +10,13 @@ import click
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import labelled_data, output_option
-from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
+from zoo.cli.output import clean, emit_json, json_option, note, say
+from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
     from zoo.tuning.results import Tried, Tuning
 
 TOP = 10
-_WIDEST = 34  # characters of the settings
 
 
 @click.command(
@@ -117,7 +117,7 @@ def _print_result(found: Tuning) -> None:
     title = found.best_run.task.selection.title
     ranked = best_of(found.trials)
     rows = [_cells(each) for each in ranked[:TOP]]
-    print_table(("trial", "backbone", "settings", title, "epochs", "s"), rows)
+    print_table(("trial", "backbone", "settings", title, "epochs", "s"), rows, less=("s", "epochs"))
     others = len(found.trials) - len(rows)
     if others:
         say(f"and {others} more, worse, pruned or failed: {found.folder / 'tune.json'}")
@@ -129,9 +129,6 @@ def _print_result(found: Tuning) -> None:
 
 
 def _cells(tried: Tried) -> tuple[object, ...]:
-    name = tried.backbone if len(tried.backbone) <= 22 else f"…{tried.backbone[-21:]}"
-    settings = tried.settings
-    if len(settings) > _WIDEST:
-        settings = f"{settings[: _WIDEST - 1]}…"
     value = "" if tried.value is None else f"{tried.value:.4f}"
-    return (tried.number, name, settings, value, tried.epochs, f"{tried.seconds:.0f}")
+    name, spent = tried.backbone, f"{tried.seconds:.0f}"
+    return (tried.number, name, tried.settings, value, tried.epochs, spent)

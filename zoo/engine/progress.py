@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.notebook_bar import NotebookBar, in_notebook
 from zoo.engine.time_limit import TimeLimit
+from zoo.system.hanging import hanging
 from zoo.tasks.metrics import main_metric, number, title_of
 
 Advance = Callable[[], None]
@@ -184,7 +185,7 @@ class Console:
         """The lines, aligned."""
         width = max(len(name) for name in facts)
         for name, fact in facts.items():
-            self._print(f"{name:<{width}}  {self._spelled(fact)}")
+            self._print(self._spelled(fact), label=f"{name:<{width}}  ")
 
     def note(self, text: str) -> None:
         """The message, on a line of its own."""
@@ -226,14 +227,17 @@ class Console:
         speed = "" if solved else f"  {record['samples_per_second']:.0f}/s"
         loss = f"train loss {record['train_loss']:.4f}  " if "train_loss" in record else ""
         self._print(
-            f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"{loss}"
             f"val loss {record['loss']:.4f}  "
             f"val {title or title_of(metric)} {number(record[metric])}"
             f"{speed}{extras}"
-            f"{'  *' if record['best'] else ''}"
+            f"{'  *' if record['best'] else ''}",
+            label=f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  ",
         )
 
-    def _print(self, text: str) -> None:
-        self._console.print("".join(c for c in text if c.isprintable()))
+    def _print(self, text: str, *, label: str = "") -> None:
+        """A line; on a terminal, wrapped between words, below where it began after its label."""
+        width = self._console.width if self._console.is_terminal else 0
+        line = "".join(c for c in text if c.isprintable())
+        self._console.print(hanging(label, line, width))
         self._console.file.flush()
