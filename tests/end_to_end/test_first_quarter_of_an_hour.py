@@ -63,7 +63,7 @@ def test_finetune_json_is_one_document_with_the_documented_keys(
         *("run", "backbone", "weights", "classes", "strategy", "best_epoch", "metrics"),
         *("samples_per_second", "seconds", "skipped", "ignored", "task"),
         *("notes", "shared", "near", "removed", "report", "columns", "quoting", "metric"),
-        *("interval", "folds", "shared_groups"),
+        *("interval", "calibration", "folds", "shared_groups"),
     }
     assert done.json["report"] == str(tmp_path / "run" / "report.html")
     assert Path(done.json["report"]).is_file()

@@ -119,7 +119,7 @@ def test_a_table_of_predictions_holds_no_formulas(
 
 
 def test_numbers_in_a_table_of_predictions_stay_numbers() -> None:
-    from zoo.cli.predict import _harmless
+    from zoo.cli.prediction_table import _harmless
 
     for cell in (-1.5, "-1.5", "+3", "-inf", 7, "plain", "a=b"):
         assert _harmless(cell) == cell

@@ -87,6 +87,8 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
     """
     setup, phase, source = running.setup, running.phase, running.source
     progress, learner, readings = running.progress, running.learner, running.readings
+    if running.over:  # resumed after the last step, before the validation
+        return
     readings.begin()
     learner.begin()
     title = f"{phase.name} {progress.epoch + 1}/{running.timetable.epochs}"

@@ -173,6 +173,8 @@ class _Fit:
 
     def _ended(self, running: RunningPhase) -> bool:
         limit, phase = self.setup.limit, running.phase
+        if self.progress.step:  # of an epoch that is not validated yet, maybe the last
+            return False
         if running.over or self.progress.epoch >= self._epochs(phase):
             return True
         if phase.solved and limit and self.best.state and limit.left <= 0:

@@ -16,6 +16,8 @@ _FILLS = frozenset(
     )
 )
 
+_MOST = 2**20  # the longest range that is made
+
 
 class _NoFilling(TorchFunctionMode):
     """Skips what fills a tensor in place: without values it does nothing, and takes most of the time."""
@@ -32,9 +34,15 @@ class _NoFilling(TorchFunctionMode):
             filled = args[0] if args else kwargs["tensor"]  # torch.nn.init names it
             if filled.is_meta:
                 return filled
-        if func is torch.arange and str(kwargs.get("device")) == "meta":  # it imports SymPy there
+        if func is torch.arange and str(kwargs.get("device")) == "meta" and _few(args):
+            # It imports SymPy there.
             return func(*args, **{**kwargs, "device": "cpu"}).to("meta")
         return func(*args, **kwargs)
+
+
+def _few(limits: tuple[Any, ...]) -> bool:
+    """Whether a range is short enough to be made; a configuration may say anything."""
+    return all(isinstance(each, (int, float)) and abs(each) <= _MOST for each in limits)
 
 
 def light_meta() -> contextlib.AbstractContextManager[Any]:
