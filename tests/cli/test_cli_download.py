@@ -128,6 +128,7 @@ def _publish(install: Callable[..., Path], **uris: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_cached_and_local_weights_work_without_a_network(
     zoo: Zoo,
     install: Callable[..., Path],

@@ -384,7 +384,7 @@ assert not [name for name in {HEAVY!r} if name in sys.modules]
         assert len(run.stdout.splitlines()) > 1401
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_listing_takes_a_twentieth_of_the_time_that_timm_takes() -> None:
     ours = [sys.executable, "-m", "zoo", "list"]
     # Beside a CPU torch, torchvision and with it timm cannot be imported without this line.

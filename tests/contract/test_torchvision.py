@@ -450,7 +450,7 @@ def test_old_densenet_names_without_counters_are_understood(tmp_path: Path) -> N
     assert _equal(model.native_state_dict(), source.native_state_dict())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_old_vit_names_are_understood_and_positions_interpolated(tmp_path: Path) -> None:
     spec = ROWS["vit_b_32"].in_namespace("torchvision")
     state = random_state(load(spec.with_input(size=64), device="meta"))

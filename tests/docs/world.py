@@ -218,6 +218,8 @@ def material(folder: Path) -> Path:
     _table(folder / "essays.csv", text=texts, grade=numbers, style=numbers[::-1])
     _table(folder / "houses.csv", path=files, price=numbers)
     _table(folder / "images.csv", path=files, labels=["red|round", "round"] * 5)
+    for index in range(10):
+        _image(folder / "unlabelled" / f"{index}.jpg", index % len(CLASSES), random)
     _bert(folder / "folder")
     return folder
 

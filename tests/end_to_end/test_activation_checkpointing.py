@@ -21,6 +21,7 @@ def train(data: Path, folder: Path, name: str = "resnet18", **options: Any) -> z
     return zoo.finetune(name, data, **usual | options, output=folder)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_the_same_weights_and_statistics(few: Path, tmp_path: Path) -> None:
     plain = train(few, tmp_path / "plain", precision="fp32")
     again = train(few, tmp_path / "again", precision="fp32", activation_checkpointing=True)

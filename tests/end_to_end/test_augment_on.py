@@ -38,6 +38,7 @@ def train(photos: Path, output: Path, **options: Any) -> zoo.Run:
     return zoo.finetune("cnn", photos, output=output, **usual | options)
 
 
+@pytest.mark.slow
 def test_batches_on_the_device_are_recorded_repeated_and_resumed(
     photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:

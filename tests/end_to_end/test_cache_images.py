@@ -34,6 +34,7 @@ def kept() -> list[Path]:
     return list((cache_folder() / "features").glob("*.arrow"))
 
 
+@pytest.mark.slow
 def test_it_changes_nothing_but_how_often_files_are_read(
     photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:

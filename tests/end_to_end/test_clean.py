@@ -271,6 +271,7 @@ def test_json_is_a_document(cleaned: zoo.Cleaned) -> None:
 # -- real data -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.slow(1)
 def test_flipped_labels_of_real_texts_come_first(sst2: Path, minilm: Path, tmp_path: Path) -> None:
     with (sst2 / "dev.tsv").open(encoding="utf-8") as file:

@@ -123,7 +123,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "code"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("no_compiler")
 def test_without_a_compiler_it_says_how_to_train(tmp_path: Path) -> None:
     output = tmp_path / "run"

@@ -94,6 +94,7 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_losses(
     ]
 
 
+@pytest.mark.slow
 def test_accumulation_gives_the_losses_of_the_whole_batch(tmp_path: Path) -> None:
     one = zoo.finetune(
         "cnn", **QUICK, surgery=roomy, output=tmp_path / "a", reporter=Quiet(), report=False
@@ -144,6 +145,7 @@ def stray(backbone: Backbone) -> None:
     backbone.net.stray = nn.Linear(2, 2)
 
 
+@pytest.mark.slow
 def test_a_backbone_changed_inside_trains_saves_and_predicts(tmp_path: Path) -> None:
     run = zoo.finetune(
         "cnn",
@@ -196,6 +198,7 @@ def test_surgery_is_named_on_the_command_line_and_never_imported_from_a_run(
     assert "--surgery changes:smoth cannot be imported" in wrong.err
 
 
+@pytest.mark.slow
 def test_surgery_whose_code_has_changed_is_refused_at_resume_and_reported_at_rerun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +423,7 @@ def test_a_tracker_that_is_not_there_is_reported(zoo_cli: Zoo) -> None:
     assert "--track aim is not installed" in absent.err
 
 
+@pytest.mark.slow
 def test_rerun_gives_the_same_bytes_and_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
     run = zoo.finetune("cnn", **QUICK, output=tmp_path / "run", reporter=Quiet(), report=False)
     done = zoo_cli("rerun", run.folder, "--output", tmp_path / "again", "--json")
@@ -527,6 +531,7 @@ def types_computed() -> Iterator[dict[bool, set[torch.dtype]]]:
         handle.remove()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backbone", [pytest.param("cnn", marks=pytest.mark.slow), "lstm"])
 def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -133,6 +133,7 @@ def test_a_run_needs_its_folder_alone(
     assert zoo_cli("predict", elsewhere, image, "--json").json[0]["label"] == "red"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(photos: Path, tmp_path: Path) -> None:
     runs = [
         zoo.finetune(

@@ -23,6 +23,7 @@ class _Header(Quiet):
         self.lines |= facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["full", "bias"])
 def test_rows_of_old_classes_start_the_next_run(
     strategy: str, photos: Path, tmp_path: Path

@@ -214,6 +214,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(
     assert zoo.open_run(tmp_path / "run").load() is not None
 
 
+@pytest.mark.slow
 def test_a_stopped_run_of_an_object_resumes_from_the_values_that_it_had(
     photos: Path, tmp_path: Path, source: Path
 ) -> None:

@@ -49,6 +49,7 @@ def texts_table(folder: Path) -> Path:
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["pooler", pytest.param("mean", marks=pytest.mark.long)])
 def test_a_real_bert(minilm: Path, tmp_path: Path, zoo_cli: Zoo, pooling: str) -> None:
     done = zoo_cli(

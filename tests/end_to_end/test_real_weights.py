@@ -46,6 +46,7 @@ def test_a_probe_on_clothing_reaches_086_on_test(
     assert evaluated.json["splits"]["test"]["accuracy"] >= 0.86  # 0.8735 of 245
 
 
+@pytest.mark.long
 def test_the_first_full_epoch_keeps_what_the_probe_had(
     lite: str, clothing: Path, tmp_path: Path
 ) -> None:

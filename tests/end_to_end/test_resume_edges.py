@@ -73,6 +73,7 @@ def test_gradual_with_averaged_weights_goes_on_where_a_stage_unfreezes(tmp_path:
         assert run.metrics == whole.metrics
 
 
+@pytest.mark.slow
 def test_a_run_stopped_again_while_it_prepares_to_go_on_loses_nothing(tmp_path: Path) -> None:
     own = {"strategy": "probe", "head_solver": "adamw", "epochs": 3, "image_size": 48}
     whole = zoo.finetune(**options(tmp_path / "whole", **own))
@@ -87,6 +88,7 @@ def test_a_run_stopped_again_while_it_prepares_to_go_on_loses_nothing(tmp_path: 
     )
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_killed_says_so_and_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ def test_a_run_of_other_libraries_is_not_gone_on_with(tmp_path: Path, library: s
     assert "Install those" in told.value.hint
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_as_many_threads_as_it_began(tmp_path: Path) -> None:
     run = stopped(tmp_path / "run")
     before = torch.get_num_threads()
@@ -300,6 +303,7 @@ def attached() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("attached")
 def test_a_lost_terminal_and_a_reader_that_goes_save_the_run(tmp_path: Path) -> None:
     whole = zoo.finetune(**options(tmp_path / "whole"))

@@ -294,7 +294,7 @@ def test_a_hundred_plugins_slow_the_listing_by_less_than_half(stranger: Environm
 # -- pytest ----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_kits_of_pytest_skip_nothing_silently(stranger: Environment) -> None:
     stranger.install("good")
     (stranger.work / "test_kit.py").write_text(

@@ -85,6 +85,7 @@ def trained(output: Path, data: Path | None = None, **options: object) -> zoo.Ru
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     photos: Path, tmp_path: Path
 ) -> None:

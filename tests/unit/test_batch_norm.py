@@ -114,6 +114,7 @@ def test_a_choice_of_statistics_that_changes_nothing_is_refused(
     refuse_batch_norm(twin, phases, recipe, {})
 
 
+@pytest.mark.long
 def test_an_evaluation_of_3000_classes_fits_on_a_screen_and_in_a_small_document(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

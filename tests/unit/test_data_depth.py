@@ -461,6 +461,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow(minutes=1)
 @pytest.mark.parametrize(
     ("mode", "most"), [pytest.param("I;16", 0.7e9, marks=pytest.mark.long), ("RGBA", 1.6e9)]

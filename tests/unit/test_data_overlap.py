@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageEnhance, ImageOps
+from scipy.fft import dctn
 
 from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.opened import open_data
 from zoo.errors import DataError
 from zoo.modalities import IMAGE, TEXT
-from zoo.modalities.perceptual_hash import NEAR, hashes_of, near_matches
+from zoo.modalities.perceptual_hash import NEAR, hashes_of, low_frequencies, near_matches
 from zoo.modalities.text.contents import text_contents
 from zoo.training.summary import leakage_in_words
 
@@ -221,3 +222,9 @@ def test_the_run_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
     record = json.loads((tmp_path / "deduped" / "run.json").read_text(encoding="utf-8"))["data"]
     for found in (deduped.json, record):
         assert {name: found[name] for name in facts} == facts
+
+
+def test_low_frequencies_are_those_of_the_cosine_transform() -> None:
+    thumbnails = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
+    expected = dctn(thumbnails.astype(np.float64), axes=(1, 2))[:, :16, :16]
+    assert np.allclose(low_frequencies(thumbnails), expected)

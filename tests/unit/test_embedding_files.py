@@ -63,7 +63,7 @@ def test_a_kill_between_two_renames_leaves_no_rows_of_other_features(
     assert lines == [f"text {number}" for number in range(6)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_features_and_rows_are_of_one_process_when_two_write_them_at_once(tmp_path: Path) -> None:
     path = tmp_path / "h.npy"
     both = [

@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_group_normalisation_behind_a_frozen_stage_can_be_trained() -> None:
     code = """
 import torch

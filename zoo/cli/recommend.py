@@ -101,6 +101,7 @@ def command(
 
 
 COLUMNS = (*("", "name", "probe", "logme", "params", "features", "s/1,000", "weights", "license"),)
+_LESS = ("features", "weights", "s/1,000", "license", "logme")
 
 
 def table_cells(place: int | str, row: Ranked) -> tuple[object, ...]:
@@ -126,7 +127,7 @@ def _print_ranking(ranking: Ranking, top: int, plot: Path | None) -> None:
         table_cells(f"{place}=" if row.name in tied else place, row)
         for place, row in enumerate(ranking.ranked, start=1)
     ]
-    print_table(COLUMNS, rows[:top])
+    print_table(COLUMNS, rows[:top], less=_LESS, whole=2)
     if len(rows) > top:
         say(f"and {len(rows) - top} more: --top {len(rows)}")
     for line in ["", *text_plot(ranking)] if len(rows) > 1 else []:
@@ -134,7 +135,7 @@ def _print_ranking(ranking: Ranking, top: int, plot: Path | None) -> None:
     say("")
     say(_footnote(ranking))
     if found := ranking.best.interval:
-        tie = "; = marks backbones that are not significantly worse than it" if tied else ""
+        tie = "; =: not significantly worse" if tied else ""
         say(f"95 % interval of the first: {found[0]:.4f} to {found[1]:.4f}{tie}")
     for line in left_out_lines(ranking):
         say(clean(line))

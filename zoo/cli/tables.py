@@ -25,18 +25,20 @@ def print_table(
     rows: Iterable[Sequence[object]],
     *,
     less: Sequence[str] = (),
+    whole: int = 1,
     wrapped: bool = False,
 ) -> None:
     """Print a table on standard output. Columns of numbers are right-aligned.
 
     A file or a pipe gets all of it, and no cell is wrapped or cut. On a terminal that is too narrow,
     empty columns are left out, then those of ``less``, which is said below the table; then the
-    longest texts are shortened, but never the first column. Long tables go through a pager.
+    longest texts are shortened, but not those of the first ``whole`` columns. Long tables go through a pager.
 
     Args:
         columns: Their names.
         rows: Their cells; ``None`` is empty.
         less: Columns that a narrow terminal can do without, the least important first.
+        whole: Number of columns at the beginning with names that are never shortened.
         wrapped: Whether the last column wraps between words instead.
     """
     cells = [["" if cell is None else clean(cell) for cell in row] for row in rows]
@@ -44,11 +46,11 @@ def print_table(
         say(_plain(columns, cells, _numbers(cells, len(columns))))
         return
     width = terminal_width()
-    kept = _kept(columns, cells, width, less, wrapped=wrapped)
+    kept = _kept(columns, cells, width, less, whole=whole, wrapped=wrapped)
     shown = [[row[i] for i in kept] for row in cells]
     names = [columns[i] for i in kept]
     right = _numbers(shown, len(kept))
-    shown = _shortened(names, shown, right, width, wrapped=wrapped)
+    shown = _shortened(names, shown, right, width, whole=whole, wrapped=wrapped)
     if len(cells) > _PAGED and sys.stdin and sys.stdin.isatty():
         _page(_plain(names, shown, right))
     elif len(cells) > _LONG:
@@ -63,7 +65,9 @@ def fits(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> bool:
     """Whether all columns of a table are shown: not on a terminal that is too narrow."""
     if not on_terminal():
         return True
-    return len(_kept(columns, cells, terminal_width(), columns[1:], wrapped=False)) == len(columns)
+    return len(_kept(columns, cells, terminal_width(), columns[1:], whole=1, wrapped=False)) == len(
+        columns
+    )
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -105,12 +109,13 @@ def _kept(
     width: int,
     less: Sequence[str],
     *,
+    whole: int,
     wrapped: bool,
 ) -> list[int]:
     """Indices of the columns to show."""
     widths = _widths(columns, cells)
     right = _numbers(cells, len(columns))
-    for i in range(1, len(columns)):
+    for i in range(whole, len(columns)):
         if not right[i]:
             widths[i] = min(widths[i], max(_USUAL, len(columns[i])))
     if wrapped:
@@ -131,12 +136,13 @@ def _shortened(
     right: Sequence[bool],
     width: int,
     *,
+    whole: int,
     wrapped: bool,
 ) -> list[list[str]]:
-    """The cells, the longest texts cut so that the table fits; the first column and numbers are whole."""
+    """The cells, the longest texts cut so that the table fits; the first columns and numbers are whole."""
     widths = _widths(columns, cells)
     last = len(columns) - 1
-    texts = [i for i in range(1, len(columns)) if not right[i] and not (wrapped and i == last)]
+    texts = [i for i in range(whole, len(columns)) if not right[i] and not (wrapped and i == last)]
     if wrapped and last:
         widths[last] = min(widths[last], max(width // 3, _SHORTEST))
     least = {i: max(len(columns[i]), _SHORTEST) for i in texts}

@@ -117,7 +117,9 @@ def _print_result(found: Tuning) -> None:
     title = found.best_run.task.selection.title
     ranked = best_of(found.trials)
     rows = [_cells(each) for each in ranked[:TOP]]
-    print_table(("trial", "backbone", "settings", title, "epochs", "s"), rows, less=("s", "epochs"))
+    print_table(
+        ("trial", "backbone", "settings", title, "epochs", "s"), rows, less=("s", "epochs"), whole=2
+    )
     others = len(found.trials) - len(rows)
     if others:
         say(f"and {others} more, worse, pruned or failed: {found.folder / 'tune.json'}")

@@ -68,9 +68,14 @@ def squashed(matrix: Any) -> NDArray[np.float32]:
     return values
 
 
+def low_frequencies(thumbnails: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float64]:
+    """The lowest 16 x 16 coefficients ``(N, 16, 16)`` of the cosine transform (DCT-II) of ``(N, 32, 32)``."""
+    return np.asarray(_LOWEST @ thumbnails.astype(np.float64) @ _LOWEST.T)
+
+
 def hashes_of(thumbnails: NDArray[np.uint8] | NDArray[np.float32]) -> Hashes:
     """Hashes ``(N, 4)`` of gray thumbnails ``(N, 32, 32)``, low frequencies first; 0 if blank."""
-    waves = _LOWEST @ thumbnails.astype(np.float64) @ _LOWEST.T
+    waves = low_frequencies(thumbnails)
     return _packed(waves[:, _ROWS, _COLUMNS] > 0.5)  # blank images have rounding errors
 
 
