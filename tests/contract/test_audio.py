@@ -275,6 +275,7 @@ def test_an_input_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
 # -- networks -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.slow(0.2)
 def test_the_cnn_keeps_the_contract_and_has_the_stated_size() -> None:
     spec = SPECS["audio-cnn"].with_input(seconds=0.5)

@@ -71,7 +71,7 @@ def not_in_onnx(spec: BackboneSpec) -> zoo.Backbone:
     return zoo.Backbone.wrap(NotInOnnx(), spec=spec, head="head")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_onnx_is_written_as_the_command_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     check = "can_be_written_as_onnx"
     assert outcome(check, "called_by_name").status == "passed"

@@ -229,7 +229,7 @@ def test_a_start_from_a_folder_records_its_origin_too(
         assert origin["sha256"] == record_of(a)["sha256"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_published_run_keeps_the_contract(photos: Path, train: Train, zoo_cli: Zoo) -> None:
     train("cnn", photos, "my-animals", "--image-size", 32)
     checked = zoo_cli("check", "my-animals", "--quiet")

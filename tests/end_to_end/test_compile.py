@@ -192,7 +192,7 @@ class StopsAfter(Quiet):
         yield advance
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_was_decided_is_kept_by_a_resumed_run_and_done_again_by_a_repeated_one(
     photos: Path, tmp_path: Path, quick_trials: list[str]
 ) -> None:

@@ -121,7 +121,7 @@ def test_the_host_waits_for_the_device_at_the_readings_only(
     assert [w for w in waits["extract"] if w != "numpy"] == ["wait"] * len(waits["extract"][::3])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_learning_rate_range_test_reads_at_intervals_and_finds_the_same(
     few: Path, tmp_path: Path, waits: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def roomy(backbone: Backbone) -> None:
     FullBeyond.limit = 10_000
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_losses(
     tmp_path: Path,
 ) -> None:
@@ -474,6 +475,7 @@ def test_options_that_cannot_be_are_reported_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_patience_ends_a_phase(tmp_path: Path) -> None:
     run = zoo.finetune(
         "cnn",

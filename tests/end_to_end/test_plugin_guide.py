@@ -99,7 +99,7 @@ def test_the_plugin_starts_from_the_values_of_a_file(acme: str, tmp_path: Path) 
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_complete_example_states_every_field_and_keeps_the_contract(
     acme: str, zoo_cli: Zoo, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def test_the_readmes_first_command(tmp_path: Path) -> None:
     assert json.loads(predicted.stdout)[0]["label"] == digits.classes[digits.val.labels[0]]
 
 
+@pytest.mark.long
 def test_the_readmes_first_command_in_one_epoch(tmp_path: Path) -> None:
     zoo_process(tmp_path, "finetune", "resnet18", "--classes", "5", "--epochs", "1", "--no-report")
     record = json.loads((tmp_path / "runs" / "resnet18-1" / "run.json").read_text())

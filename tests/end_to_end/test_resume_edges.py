@@ -61,7 +61,7 @@ def stopped(output: Path, **others: object) -> Path:
     return output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_gradual_with_averaged_weights_goes_on_where_a_stage_unfreezes(tmp_path: Path) -> None:
     own = {"strategy": "gradual", "ema": 0.9, "epochs": 1, "batch_size": 128}
     whole = zoo.finetune(**options(tmp_path / "whole", **own))

@@ -18,6 +18,7 @@ from zoo.engine.strategies import STRATEGIES
 from zoo.engine.trainable import choose_trained, trained_names
 
 
+@pytest.mark.slow
 def test_each_step_is_called_once_and_nothing_is_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -218,7 +218,7 @@ def test_a_new_plugin_installs_and_keeps_the_contract(stranger: Environment, mod
 # -- the index -------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_installing_editing_upgrading_and_removing_are_noticed(
     stranger: Environment, tmp_path: Path
 ) -> None:

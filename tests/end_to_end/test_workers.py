@@ -84,6 +84,7 @@ def options(photos: Path, tmp_path: Path, **others: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "how",
     [
@@ -195,7 +196,7 @@ def test_a_measured_learning_rate_leaves_none(photos: Path, tmp_path: Path) -> N
     assert not children()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_only_reads_leaves_none(photos: Path, tmp_path: Path) -> None:
     run = zoo.finetune(**options(photos, tmp_path, reporter=Quiet(), epochs=1))
     assert len(run.predict([photos], workers=WORKERS)) == 72

@@ -153,7 +153,7 @@ def test_the_guides_code_gives_a_runs_predictions_of_images(cnn: zoo.Run, tmp_pa
     assert list(given[0]) == CLASSES
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_guides_code_gives_a_runs_predictions_of_texts(lstm: zoo.Run, tmp_path: Path) -> None:
     exported = zoo.export_run(lstm, format="onnx", output=tmp_path / "out")
     texts = [text for text in TEXTS if text]
@@ -542,7 +542,7 @@ IMAGES = {
     "timm/test_convnext": 32,
     "timm/test_efficientnet": 32,
 }
-IMAGES_IN_CI = {"torchvision/resnet18"}
+IMAGES_IN_CI = {"timm/test_efficientnet"}
 
 
 @pytest.mark.slow(0.2)
@@ -560,6 +560,7 @@ def test_the_families_of_images_are_exported(name: str, tmp_path: Path) -> None:
         assert_loads_without_zoo(run, tmp_path / "native")
 
 
+@pytest.mark.long
 @pytest.mark.slow(0.2)
 @pytest.mark.parametrize(
     ("kind", "pooling"),

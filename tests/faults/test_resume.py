@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.slow(2)
 def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -322,7 +322,7 @@ def test_images_given_to_a_text_run(tmp_path):
         open_data(tmp_path / "photos", kind=TEXT)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_image_folders_are_opened_without_heavy_imports(tmp_path):
     root = class_folders(tmp_path, {"a": 2, "b": 2})
     code = (

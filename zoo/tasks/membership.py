@@ -18,7 +18,7 @@ FALSE_POSITIVES = 0.01
 LEAST = 20
 """Samples of each kind that are needed."""
 
-_DRAWS = 400
+_DRAWS = 200
 _INTERVAL = (2.5, 97.5)  # percentiles
 
 
