@@ -4,7 +4,7 @@
     zoo embed lite0 digits --output digits.npy
     python -m benchmarks.calibration features.npy --unlike digits.npy
 
-Each resplit draws training, validation and test samples anew from all rows, fits a linear probe,
+Each resplit draws training, validation and test samples again from all rows, fits a linear probe,
 and fits on validation what ``calibration.json`` holds. Stated are means over the resplits, on test.
 """
 

@@ -111,7 +111,7 @@ class Tuning:
         trials: All trials, in their order.
         estimate: Its metric on samples that no trial has seen.
         command: The command that repeats the best run.
-        seconds: Duration, of all sessions together.
+        seconds: Duration, without interruptions.
     """
 
     folder: Path

@@ -55,7 +55,7 @@ class Search:
         space: What is searched.
         seed: Random seed of the sampler.
         held_out: Number of samples of the final estimate.
-        clock: Seconds of the search so far, of all sessions.
+        clock: Seconds of the search so far, without interruptions.
         note: Told what is left out, and which backbones are searched.
         ended: Called after each trial, with whether it is the best so far.
     """
