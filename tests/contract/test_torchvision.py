@@ -485,7 +485,7 @@ def test_published_squeezenet_head_is_taken_over(tmp_path: Path) -> None:
     assert _equal(model.native_state_dict(), source.state_dict())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_vgg_weights_of_the_convolutions_alone_leave_the_linear_layers_random(
     tmp_path: Path,
 ) -> None:

@@ -234,7 +234,7 @@ def test_surgery_whose_code_has_changed_is_refused_at_resume_and_reported_at_rer
 # -- rates, trackers, repetition ------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_find_lr_says_a_rate_and_keeps_the_curve(tmp_path: Path, zoo_cli: Zoo) -> None:
     done = zoo_cli(
         *("finetune", "cnn", "--classes", 2, "--find-lr", "--workers", 0, "--image-size", 16),

@@ -64,7 +64,7 @@ def test_images_are_read_once_a_view_however_many_epochs(
     assert resumed.record["sha256"] == run.record["sha256"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_texts_give_what_they_give_when_everything_runs_in_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

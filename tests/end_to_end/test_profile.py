@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_parts_add_up_to_the_time_of_the_process(photos: Path, tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-c", "from zoo.cli import main; main()"),

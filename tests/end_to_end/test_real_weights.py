@@ -82,6 +82,7 @@ def test_what_was_learned_on_clothing_helps_with_five_images_a_class(
     assert losses[0] < losses[1] - 0.1  # 0.91 and 1.15
 
 
+@pytest.mark.long
 def test_a_probe_of_a_real_bert_on_400_texts(minilm: Path, sst2: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -88,7 +88,7 @@ def test_a_run_stopped_again_while_it_prepares_to_go_on_loses_nothing(tmp_path: 
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_whose_worker_is_killed_says_so_and_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

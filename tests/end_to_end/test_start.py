@@ -145,7 +145,7 @@ with transformers.masking_utils.TransformGetItemToIndex():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_transformers_is_imported_without_what_several_machines_need() -> None:
     command = [sys.executable, "-c", TRANSFORMERS]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -318,7 +318,7 @@ def test_the_kits_of_pytest_skip_nothing_silently(stranger: Environment) -> None
     assert int(counts[0][0]) > len(META_CHECKS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_exemption_is_strict(stranger: Environment) -> None:
     stranger.install("good")
     module = stranger.site / "zoo_test_good.py"

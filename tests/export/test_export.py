@@ -137,7 +137,7 @@ def test_the_guides_code_decodes_every_kind_of_image_as_a_run_does(
         prepare(tmp_path / "deep.png", eight)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_guides_code_gives_a_runs_predictions_of_images(cnn: zoo.Run, tmp_path: Path) -> None:
     exported = zoo.export_run(cnn, format="onnx", output=tmp_path / "out")
     generator = np.random.default_rng(0)
