@@ -82,7 +82,7 @@ def test_texts_are_shortened_the_end_of_a_path_is_kept(
         ("[bold]", "said", "data"), [("[red]x", "many words here", "/data/" + "y" * 40 + "/val")]
     )
     text = capsys.readouterr().out.splitlines()[1]
-    assert "[red]x" in text, "a name is no markup"
+    assert "[red]x" in text, "a name is not markup"
     assert "many words here  …yy" in text
     assert text.endswith("y/val")
     assert len(text) == 40

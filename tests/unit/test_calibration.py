@@ -166,7 +166,7 @@ def test_inputs_unlike_the_training_data_are_far_from_it(tmp_path: Path) -> None
     near, far = (
         bank.distances(7 * usual[100:]),
         bank.distances(unusual),
-    )  # their length is no matter
+    )  # their length does not matter
     assert far.min() > near.max()
     rows, one = torch.nn.functional.normalize(usual[:100]), unusual[0] / unusual[0].norm()
     nearest = float((1 - rows.half().float() @ one).min())

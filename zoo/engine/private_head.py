@@ -24,7 +24,7 @@ _DRAWN, _NOISE = 0, 1  # what a stream of random numbers is for
 class SecretNoise:
     """Random numbers from a key that the system draws for the run, and nobody publishes.
 
-    With the seed of the run, which ``run.json`` names, whoever reads it could subtract the noise.
+    With the seed of the run, which ``run.json`` names, anyone who reads it could subtract the noise.
     The key is saved only beside the state of an unfinished run, so that it can be resumed.
     """
 

@@ -36,7 +36,7 @@ from zoo.weights.loading.load import read_state_dict
 
 @dataclass(frozen=True)
 class Distilled:
-    """The teacher, and what it says of the data.
+    """The teacher, and its outputs for the data.
 
     Attributes:
         teacher: The teacher.

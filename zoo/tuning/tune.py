@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,8 @@ class _Asked:
 
     def opened(self) -> tuple[Opened, HeldOut, dict[str, Any]]:
         """The data, the samples for the estimate, and the options of every trial."""
-        starts = self._starts()
         fixed = {"test_split": SHARE, **self.options}
-        request = Request.from_options(next(iter(starts)), self.data, fixed)
+        request = Request.from_options(next(iter(self.starts)), self.data, fixed)
         if request.folds:
             raise UsageError("--folds does not work in a search", hint="Leave --folds out.")
         opened = open_request(
@@ -149,7 +149,9 @@ class _Asked:
             fixed.pop("test_split")
         return opened, held, fixed
 
-    def _starts(self) -> dict[str, StartingPoint]:
+    @cached_property
+    def starts(self) -> dict[str, StartingPoint]:
+        """The backbones to search, by name."""
         modality = self._modality()
         found, more = find_starts(self.registry, modality, self.backbones)
         if more:
@@ -238,7 +240,7 @@ class _Asked:
         return Search(
             state=state,
             trials=trials,
-            starts=self._starts(),
+            starts=self.starts,
             space=dimensions(opened.splits.kind.name, fixed),
             seed=int(fixed.get("seed") or 0),
             held_out=len(held.samples),

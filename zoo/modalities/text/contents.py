@@ -39,7 +39,7 @@ def text_contents(rows: Sequence[tuple[str, ...]]) -> Contents:
 
 
 def text_hashes(rows: Sequence[tuple[str, ...]]) -> Contents:
-    """Map the words of each row to a number, equal for near-duplicates; 0 if there are no words.
+    """Map the words of each row to a number, equal for near-duplicates; 0 for a row without words.
 
     Beyond what :func:`text_contents` ignores, these are alike: other punctuation, HTML entities and
     tags, invisible characters, and Greek or Cyrillic letters that look like Latin ones.
