@@ -138,7 +138,7 @@ def test_a_broken_plugin_is_wrong(zoo: Zoo, acme: Path) -> None:
     result = zoo("doctor")
     assert result.code == 1
     assert "ERROR: plugin acme: broken: its import raised ZeroDivisionError" in result.out
-    assert "1 errors" in result.out
+    assert "1 error" in result.out
 
 
 def test_a_missing_and_an_old_library_are_wrong(

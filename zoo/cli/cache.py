@@ -13,6 +13,7 @@ from zoo.cli.output import emit_json, json_option, say
 from zoo.cli.tables import print_table
 from zoo.errors import UsageError
 from zoo.system.byte_sizes import in_bytes
+from zoo.system.plurals import counted
 
 if TYPE_CHECKING:
     from zoo.engine.feature_files import FeatureFile
@@ -78,7 +79,7 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
     if not prune:
         print_table(_COLUMNS, [_cells(file) for file in files], less=_LESS)
     size = in_bytes(sum(file.size for file in files))
-    say(f"{len(files)} files, {size}{' removed' if prune else ''}: {cache_folder()}")
+    say(f"{counted(len(files), 'file')}, {size}{' removed' if prune else ''}: {cache_folder()}")
 
 
 def _chosen(

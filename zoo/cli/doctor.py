@@ -18,6 +18,7 @@ from zoo.cli.output import emit_json, json_option, say
 from zoo.cli.tables import print_table
 from zoo.errors import ZooError
 from zoo.system.byte_sizes import in_bytes
+from zoo.system.plurals import counted
 from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ def _print(findings: list[Finding], counts: Counter[str]) -> None:
             say(f"\n{marks[finding.status]}: {finding.subject}: {finding.value}")
             say(f"       {finding.advice}")
     errors, warnings = counts["error"], counts["warning"]
-    say(f"\n{errors} errors, {warnings} warnings" if errors or warnings else "\nall is well")
+    say(
+        f"\n{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+        if errors or warnings
+        else "\nall is well"
+    )
 
 
 def _interpreter() -> Iterator[Finding]:

@@ -214,7 +214,7 @@ class Forward:
         accelerator: Accelerator | None = None,
         features: _Call | None = None,
         call: _Call | None = None,
-        title: str = "predict",
+        title: str = "predicting",
     ) -> Tensor:
         """Logits of a whole split in its own order: ``(count, outputs)``.
 

@@ -14,6 +14,7 @@ from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.notebook_bar import NotebookBar, in_notebook
 from zoo.engine.time_limit import TimeLimit
 from zoo.system.hanging import hanging
+from zoo.system.plurals import counted
 from zoo.tasks.metrics import main_metric, number, title_of
 
 Advance = Callable[[], None]
@@ -212,7 +213,7 @@ class Console:
         """Print one line: phase and epoch, losses, the selection metric, samples per second of training.
 
         It continues with the fraction of padding among the tokens, with that of the time spent
-        waiting for data if it is high, and with the steps that loss scaling skipped. A star marks the best epoch so far.
+        waiting for data if it is high, and with the steps that loss scaling skipped. "best" marks the best epoch so far.
         """
         chosen = str(record.get("metric", ""))
         metric = main_metric(record, chosen)
@@ -221,7 +222,7 @@ class Console:
         if (waiting := record.get("waiting", 0)) >= SLOW_LOADING:
             extras += f"  {waiting:.0%} of the time waiting for data"
         if skipped := record.get("skipped_steps"):
-            extras += f"  {skipped} step{'s' * (skipped > 1)} skipped (loss scaling)"
+            extras += f"  {counted(skipped, 'step')} skipped (loss scaling)"
         solved = "strength" in record  # for all strengths at once, so that one has no speed
         strength = f"  strength {record['strength']:g}" if solved else ""
         speed = "" if solved else f"  {record['samples_per_second']:.0f}/s"
@@ -231,7 +232,7 @@ class Console:
             f"val loss {record['loss']:.4f}  "
             f"val {title or title_of(metric)} {number(record[metric])}"
             f"{speed}{extras}"
-            f"{'  *' if record['best'] else ''}",
+            f"{'  best' if record['best'] else ''}",
             label=f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  ",
         )
 

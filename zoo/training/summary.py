@@ -16,6 +16,7 @@ from zoo.engine.strategies import Phase
 from zoo.modalities import modality_of
 from zoo.runs.privacy import guarantee, mechanism
 from zoo.system.durations import in_words, seconds_of
+from zoo.system.plurals import counted
 from zoo.training.plan import Plan
 from zoo.training.start import Start
 
@@ -215,7 +216,7 @@ def _what_trains(phase: Phase, facts: PhaseFacts) -> str:
     schedule = solver + (
         f"L-BFGS, {phase.epochs} regularisation strengths"
         if phase.solved
-        else f"{phase.epochs} {'epoch' if phase.epochs == 1 else 'epochs'}, {_rates(phase, facts)}"
+        else f"{counted(phase.epochs, 'epoch')}, {_rates(phase, facts)}"
     )
     return f"trains {facts.trained:,} of {facts.total:,} parameters ({_what(phase, facts)}), {schedule}"
 

@@ -18,6 +18,7 @@ from zoo.runs.privacy import attack_in_words, guarantee, mechanism, not_covered
 from zoo.runs.reliability import BINS
 from zoo.runs.report.numbers import as_float, byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
+from zoo.system.plurals import counted
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import metrics_of, title_of
 from zoo.tasks.optimism import wilson
@@ -135,7 +136,7 @@ def _phase(phase: Mapping[str, Any]) -> str:
     used = phase["settings"]
     size = used.get("batch_size", used.get("probe_batch_size"))
     batches = f", batches of {size:g}" if isinstance(size, int) else ""
-    return f"{phase['name']}: {phase['epochs']:g} epochs, learning rate {phase['lr']:g}{batches}"
+    return f"{phase['name']}: {counted(phase['epochs'], 'epoch')}, learning rate {phase['lr']:g}{batches}"
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:
