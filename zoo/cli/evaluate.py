@@ -62,7 +62,9 @@ def command(
 
     Prints overall and per-class metrics: the selection metric, accuracy, macro F1 and the
     confusion matrix; for multi-label runs mAP and F1 at a threshold of 0.5; for regression MAE,
-    RMSE and R². A metric that is undefined for the data is reported as such.
+    RMSE and R². A metric that is undefined for the data is reported as such. With at least 20
+    samples, or groups if the run was trained with groups, the 95 % confidence interval of the
+    first metric follows.
 
     If the data has a test split, prints the metrics of both validation and test. Samples that the
     run was trained on are recognised by their contents and left out.
@@ -90,10 +92,13 @@ def command(
         emit_json({**results[main].to_json(), "split": main, "splits": splits})
         return
     from zoo.tasks.metrics import formatted
+    from zoo.tasks.optimism import in_words
 
     chosen = opened.find_metric(metric) if metric else opened.task.selection
     for name, result in results.items():
         say(f"{name}: {formatted(result.metrics, chosen)} ({_samples_in_words(result)})")
+        if result.interval is not None:
+            say(in_words(dict(result.interval), chosen.title))
     _print_details(results[main])
 
 

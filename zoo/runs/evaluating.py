@@ -18,6 +18,7 @@ from zoo.runs.opened import OpenedRun
 from zoo.runs.predictions import EvaluatedSamples, evaluated_samples
 from zoo.runs.trained_on import read_digests
 from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.optimism import interval
 from zoo.tasks.task import Task
 
 
@@ -45,11 +46,13 @@ def evaluate(
         evaluation = task.evaluation(logits, samples.labels, run.classes)
         for remark in evaluation.notes:
             (reporter or Quiet()).note(f"{name}: {remark}")
+        sure = interval(task, [task.decode(logits)], samples.labels, run.classes, samples.groups)
         results[name] = replace(
             evaluation,
             left_out=chosen.left_out,
             trained_on=chosen.trained_on,
             notes=(*evaluation.notes, *chosen.notes, *found.facts),
+            interval=sure.to_json() if sure else None,
         )
     return results
 

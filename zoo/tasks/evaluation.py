@@ -28,6 +28,8 @@ class Evaluation:
         left_out: How many samples were dropped because the run was trained on them.
         trained_on: How many of ``samples`` are in the training data too.
         notes: What was left out or truncated, one note each.
+        interval: The 95 % confidence interval of the selection metric, with the keys of
+            :class:`zoo.tasks.optimism.Interval`; ``None`` if there are too few samples or groups.
         confusion: Counts; rows are true classes, columns predicted ones. Single-label only.
     """
 
@@ -38,6 +40,7 @@ class Evaluation:
     left_out: int = 0
     trained_on: int = 0
     notes: tuple[str, ...] = ()
+    interval: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data, without ``confusion`` if there is none.
@@ -52,6 +55,7 @@ class Evaluation:
             "left_out": self.left_out,
             "trained_on": self.trained_on,
             "notes": list(self.notes),
+            "interval": None if self.interval is None else dict(self.interval),
         }
         if self.confusion is None:
             return document
