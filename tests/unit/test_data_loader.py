@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from itertools import chain
 from pathlib import Path
@@ -20,11 +21,13 @@ from PIL import Image
 from torch.utils.data._utils import signal_handling
 
 from tests.opened import make_loader, open_data
-from zoo.contract.spec import ImageInput, TextInput
+from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
 from zoo.data.inputs import open_inputs
 from zoo.data.loader import BatchReader, Loader
+from zoo.data.read_ahead import in_threads
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Paths
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.errors import BadFilesError, WorkersError
 from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.image.batches import ImageBatches
@@ -143,7 +146,51 @@ def test_batches_leave_the_global_random_state_alone(tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+def test_threads_give_the_same_batches_and_end_with_the_pass(tmp_path):
+    transform, options = make_transform(ImageInput(size=16), False), {"batch_size": 2}
+    alone = make_loader(images(tmp_path), transform=transform, **options)
+    helped = make_loader(images(tmp_path), transform=transform, threads=2, **options)
+    for _ in range(2):
+        for a, b in zip(alone, helped, strict=True):
+            assert a.keys() == b.keys()
+            assert all(torch.equal(a[key], b[key]) for key in a)
+    before = set(threading.enumerate())
+    for _ in helped:
+        assert set(threading.enumerate()) - before
+        break
+    assert not set(threading.enumerate()) - before
+
+
+def test_images_are_read_ahead_by_no_more_than_the_threads_need():
+    made = []
+    results = in_threads(lambda item: made.append(item) or item * 2, range(100), threads=2)
+    assert [next(results), next(results)] == [0, 2]
+    results.close()
+    assert len(made) <= 6
+
+
+def test_files_for_features_and_validation_are_read_by_threads_and_others_by_processes(tmp_path):
+    spec = BackboneSpec(
+        name="test/small",
+        modality="image",
+        feature_dim=8,
+        params=0,
+        input=ImageInput(size=16),
+        loader="nowhere:load",
+    )
+    (tmp_path / "0.png").touch()
+    samples = Samples(IMAGE, Paths.under(tmp_path, ["0.png"] * 300), np.arange(300) % 2)
+    chosen, asked = LoaderFactory(spec=spec), LoaderFactory(spec=spec, workers=1)
+    loaders = [
+        each
+        for by in (chosen, asked)
+        for each in (by.plain(samples), by.shuffled(samples, batch_size=4))
+    ]
+    found = [(each.threads > 0, each.num_workers > 0) for each in loaders]
+    assert found == [(True, False), (False, True), (False, True), (False, True)]
+
+
+@pytest.mark.parametrize("workers", [{}, {"workers": 1}, {"threads": 2}])
 def test_a_damaged_image_is_reported_as_itself(tmp_path, workers):
     samples = images(tmp_path)
     (tmp_path / "05.png").write_bytes(b"")
@@ -151,7 +198,7 @@ def test_a_damaged_image_is_reported_as_itself(tmp_path, workers):
         samples,
         transform=make_transform(ImageInput(size=16), False),
         batch_size=4,
-        workers=workers,
+        **workers,
     )
     with pytest.raises(BadFilesError, match=r"05\.png") as caught:
         list(loader)

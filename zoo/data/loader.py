@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from zoo.data.balance import balanced_probabilities
 from zoo.data.batch_order import BatchOrder, Key, Share
+from zoo.data.read_ahead import in_threads
 from zoo.data.samples import Samples
 from zoo.data.worker_batches import (
     Packed,
@@ -49,6 +50,8 @@ class BatchReader(Dataset[TensorBatch], ABC):
         traits_type: The dtype of the traits that batches carry under ``traits``, for
             :attr:`Loader.traits`; ``None`` if they carry none.
         in_processes: Whether worker processes speed it up.
+        in_threads: Whether threads speed it up as much, which share this process's memory: whether
+            most of the time is spent in code that releases the GIL, and nothing is random.
         on_device: Whether it makes the inputs on the device; labels are on the CPU.
     """
 
@@ -58,6 +61,7 @@ class BatchReader(Dataset[TensorBatch], ABC):
     cut: NDArray[np.bool_] = np.zeros(0, np.bool_)
     traits_type: np.dtype[Any] | None = None
     in_processes: bool = True
+    in_threads: bool = False
     on_device: bool = False
 
     def __len__(self) -> int:
@@ -92,14 +96,22 @@ class Loader(DataLoader[TensorBatch]):
         reader: Makes the batches.
         order: The batch sampler.
         pins: Whether to pin memory; batches that are made on the device need not be pinned.
+        threads: Number of threads that make batches, if there are no worker processes; with 0 they
+            are made when they are needed.
         traits: Traits of the inputs read so far, ``(N,)`` by sample index, if the reader
             records them.
     """
 
     def __init__(
-        self, reader: BatchReader, order: BatchOrder, *, pins: bool = False, **options: Any
+        self,
+        reader: BatchReader,
+        order: BatchOrder,
+        *,
+        pins: bool = False,
+        threads: int = 0,
+        **options: Any,
     ) -> None:
-        self.reader, self.order, self.pins = reader, order, pins
+        self.reader, self.order, self.pins, self.threads = reader, order, pins, threads
         self.traits: NDArray[Any] = np.zeros(
             0 if reader.traits_type is None else len(reader.samples), reader.traits_type
         )
@@ -142,7 +154,7 @@ class Loader(DataLoader[TensorBatch]):
         batches: Any = ()
         try:
             with signals_blocked(), sigchld_handler_kept():
-                batches = super().__iter__()  # starts the workers if they are not running
+                batches = self._made()  # starts the workers if they are not running
             for batch in batches:
                 yield self._noted(_or_raise(batch))
         except GeneratorExit:  # the caller stops early and may start another pass
@@ -154,6 +166,11 @@ class Loader(DataLoader[TensorBatch]):
             if dead and isinstance(error, RuntimeError | WorkersError):
                 raise dead from None
             raise
+
+    def _made(self) -> Iterator[Any]:
+        if not self.threads:
+            return super().__iter__()
+        return in_threads(self.reader.__getitems__, self.order, threads=self.threads)
 
     def _noted(self, batch: TensorBatch) -> TensorBatch:
         """Move the traits out of the batch into :attr:`traits`."""
@@ -184,6 +201,7 @@ def make_loader(
     shuffle: bool = False,
     seed: int = 0,
     workers: int = 0,
+    threads: int = 0,
     pin: bool = False,
     by_length: bool = True,
     drop_last: bool = False,
@@ -198,6 +216,7 @@ def make_loader(
         shuffle: Draw a new order every epoch (:meth:`Loader.set_epoch`).
         seed: Determines the order.
         workers: Persistent worker processes; ignored if the reader does not profit from them.
+        threads: Threads that make batches instead.
         pin: Pin memory, for a GPU.
         by_length: Batch inputs of similar length together.
         drop_last: Drop an incomplete last batch.
@@ -226,6 +245,7 @@ def make_loader(
         reader,
         order,
         pins=pin,
+        threads=threads,
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=start_worker,

@@ -116,15 +116,23 @@ class LoaderFactory:
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
-            workers=self._workers(reader),
+            workers=0 if (threads := self._threads(reader)) else self._workers(reader),
+            threads=threads,
             pin=self.pin,
             drop_last=single,
             share=self.share if shuffle else (0, 1),
             balanced=shuffle and self.balanced,
         )
 
+    def _threads(self, reader: BatchReader) -> int:
+        """Threads instead of processes; on a CPU, whose network is not much faster than the reading."""
+        threads = self.workers is None and reader.in_threads and not self.pin
+        return self._processes(reader) if threads else 0
+
     def _workers(self, reader: BatchReader) -> int:
         if self.workers is not None:
             return self.workers
-        cores = max(1, round(usable_cores()))
-        return min(cores, 8) if reader.in_processes and len(reader.samples) > 256 else 0
+        return self._processes(reader) if reader.in_processes else 0
+
+    def _processes(self, reader: BatchReader) -> int:
+        return min(max(1, round(usable_cores())), 8) if len(reader.samples) > 256 else 0

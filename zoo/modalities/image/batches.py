@@ -14,7 +14,7 @@ from zoo.data.samples import Samples
 from zoo.data.sequences import in_memory
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import TRAITS, Traits
-from zoo.modalities.image.transforms import ImageTransform
+from zoo.modalities.image.transforms import RGB, ImageTransform
 from zoo.system.tensors.seeds import mixed_seed
 
 
@@ -40,6 +40,10 @@ class ImageBatches(BatchReader):
         self.reading = reading
         self.traits_type = None if reading is None else TRAITS
         self.in_processes = not in_memory(samples.inputs) or _forks()
+        # Augmentation draws from the process's generator; bands are resized by torch's threads.
+        self.in_threads = not (transform.train or in_memory(samples.inputs)) and (
+            transform.input.channels == RGB
+        )
 
     def read(self, keys: Sequence[Key]) -> TensorBatch:
         traits = np.zeros(len(keys), TRAITS)

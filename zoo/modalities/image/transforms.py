@@ -123,7 +123,9 @@ class ImageTransform:
         """
         if any(each.dtype != torch.uint8 for each in pixels):
             pixels = [self._normalise(each) for each in pixels]
-        return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
+        # By NumPy: each thread that calls torch's own would start further threads for it.
+        rows = np.stack([each.permute(1, 2, 0).numpy() for each in pixels])
+        return torch.from_numpy(rows).permute(0, 3, 1, 2)
 
     def __call__(self, image: Image.Image | Tensor, *, seed: int | None = None) -> Tensor:
         """Prepare one image, as :meth:`pixels`, and normalise it: ``(C, size, size)``, float32."""
