@@ -30,6 +30,9 @@ class Lines:
 
         return nullcontext(lambda: None)
 
+    def reading(self, loss, speed):
+        pass
+
     def epoch(self, record, epochs):
         pass
 

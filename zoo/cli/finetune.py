@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import TableCommand, hyperparameters
-from zoo.cli.output import clean, emit_json, json_option, say
+from zoo.cli.output import clean, emit_json, json_option, note, say
 from zoo.cli.sections import section
 from zoo.errors import UsageError
 
@@ -114,6 +115,8 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
             hint="zoo finetune BACKBONE --data PATH; 'zoo list' shows the backbones.",
         )
     else:
+        if sys.stderr.isatty() and _is_first_process():
+            note(f"loading {backbone} …")  # at once: importing torch takes seconds
         from zoo.engine.user_network.wrapping import named_network
         from zoo.runs.request import Request
         from zoo.training import finetune

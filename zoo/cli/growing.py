@@ -60,6 +60,9 @@ class _Growing:
         yield advance
         self._show(before)
 
+    def reading(self, loss: float, speed: float) -> None:
+        """Nothing."""
+
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """Nothing."""
 

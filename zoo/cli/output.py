@@ -17,6 +17,7 @@ import click
 from zoo.errors import Stopped, ZooError
 from zoo.system.characters import clean as clean
 from zoo.system.characters import clean_lines, escaped
+from zoo.system.colour import coloured
 from zoo.system.json_shape import finite
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -238,7 +239,10 @@ def _print_error(message: str, hint: str) -> None:
         wrapper.initial_indent = INDENT if index else "Error: "
         text = clean(part)
         with contextlib.suppress(OSError):  # the stream is closed; the exit status is enough
-            print(wrapper.fill(text) if columns else wrapper.initial_indent + text, file=sys.stderr)
+            line = wrapper.fill(text) if columns else wrapper.initial_indent + text
+            if not index:
+                line = coloured("Error:", "red", sys.stderr) + line.removeprefix("Error:")
+            print(line, file=sys.stderr)
 
 
 def _terminal_width() -> int:

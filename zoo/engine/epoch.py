@@ -103,6 +103,7 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
             progress.accumulate = learner.accumulate
             if readings.due() or progress.step == source.steps or running.over:
                 stop, due = readings.read()
+                _show(running)
                 if running.plan:
                     running.plan.add(readings.latest.steps, readings.latest.seconds)
                     if progress.step < source.steps:
@@ -170,6 +171,12 @@ def _judged(running: RunningPhase) -> tuple[dict[str, float], Tensor, bool]:
 def four_digits(speed: float) -> float:
     """Round a speed to four significant digits: not 0, even if the process was paused for long."""
     return float(f"{speed:.4g}")
+
+
+def _show(running: RunningPhase) -> None:
+    progress = running.progress
+    speed = progress.samples / max(progress.seconds, 1e-9)
+    running.setup.reporter.reading(progress.loss / max(progress.samples, 1), speed)
 
 
 # -- steps -----------------------------------------------------------------------------------

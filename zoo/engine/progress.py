@@ -35,6 +35,9 @@ class Reporter(Protocol):
     def steps(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]:
         """Show a progress bar of ``total`` steps; call the yielded function after each step."""
 
+    def reading(self, loss: float, speed: float) -> None:
+        """Show the training loss of the epoch so far, and its samples per second."""
+
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """Print a finished epoch.
 
@@ -67,6 +70,10 @@ class FoldReporter:
         """As the reporter's."""
         return self._reporter.steps(what, total)
 
+    def reading(self, loss: float, speed: float) -> None:
+        """As the reporter's."""
+        self._reporter.reading(loss, speed)
+
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """As the reporter's."""
         self._reporter.epoch(record, epochs)
@@ -81,7 +88,8 @@ class GuardedReporter:
     """
 
     def __init__(self, reporter: Reporter, limit: TimeLimit) -> None:
-        self.header, self.note, self.epoch = reporter.header, reporter.note, reporter.epoch
+        self.header, self.note = reporter.header, reporter.note
+        self.reading, self.epoch = reporter.reading, reporter.epoch
         self.steps = limit.guarded(reporter.steps)
 
 
@@ -109,6 +117,11 @@ class StoppingReporter:
         """As the reporter's."""
         with self._writing():
             self._reporter.note(text)
+
+    def reading(self, loss: float, speed: float) -> None:
+        """As the reporter's."""
+        with self._writing():
+            self._reporter.reading(loss, speed)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """As the reporter's."""
@@ -151,6 +164,9 @@ class Quiet:
         """Nothing."""
         yield lambda: None
 
+    def reading(self, loss: float, speed: float) -> None:
+        """Nothing."""
+
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """Nothing."""
 
@@ -167,11 +183,13 @@ class Console:
     def __init__(self, spelled: Callable[[str], str] = str) -> None:
         from rich.console import Console as RichConsole
 
+        from zoo.engine.live_view import Facts
+
         class PipeErrorConsole(RichConsole):
             def on_broken_pipe(self) -> None:
                 raise  # rich calls this while it handles the error, and would exit
 
-        self._spelled = spelled
+        self._spelled, self._facts = spelled, Facts()
         self._bar = NotebookBar() if in_notebook() else None
         # There is no standard error under pythonw.
         self._console = PipeErrorConsole(
@@ -181,6 +199,8 @@ class Console:
             markup=False,
             soft_wrap=True,
         )
+        # FORCE_COLOR makes a terminal of a pipe for rich: of its colours, but not of its width.
+        self._on_terminal = self._console.file.isatty() and not self._console.is_dumb_terminal
 
     def header(self, facts: Mapping[str, str]) -> None:
         """The lines, aligned."""
@@ -194,20 +214,23 @@ class Console:
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Advance]:
-        """A bar that disappears at the end; nothing in a log."""
+        """A live view that disappears at the end; nothing in a log."""
         if self._bar:
             with self._bar.steps(what, total) as advance:
                 yield advance
             return
-        if not self._console.is_terminal:
+        if not self._on_terminal:
             yield lambda: None
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+        from zoo.engine.live_view import LiveView
 
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda: progress.advance(task)
+        with LiveView(self._console, self._facts) as view:
+            task = view.add_task(what, total=total)
+            yield lambda: view.advance(task)
+
+    def reading(self, loss: float, speed: float) -> None:
+        """Keep them for the live view."""
+        self._facts.reading(loss, speed)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """Print one line: phase and epoch, losses, the selection metric, samples per second of training.
@@ -227,6 +250,7 @@ class Console:
         strength = f"  strength {record['strength']:g}" if solved else ""
         speed = "" if solved else f"  {record['samples_per_second']:.0f}/s"
         loss = f"train loss {record['train_loss']:.4f}  " if "train_loss" in record else ""
+        self._facts.epoch(record)
         self._print(
             f"{loss}"
             f"val loss {record['loss']:.4f}  "
@@ -234,11 +258,17 @@ class Console:
             f"{speed}{extras}"
             f"{'  best' if record['best'] else ''}",
             label=f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  ",
+            best=record["best"],
         )
 
-    def _print(self, text: str, *, label: str = "") -> None:
+    def _print(self, text: str, *, label: str = "", best: bool = False) -> None:
         """A line; on a terminal, wrapped between words, below where it began after its label."""
-        width = self._console.width if self._console.is_terminal else 0
+        from rich.text import Text
+
+        width = self._console.width if self._on_terminal else 0
         line = "".join(c for c in text if c.isprintable())
-        self._console.print(hanging(label, line, width))
+        shown = Text(hanging(label, line, width))
+        if best:
+            shown.highlight_regex(r"\bbest$", "green")
+        self._console.print(shown)
         self._console.file.flush()

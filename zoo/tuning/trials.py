@@ -64,6 +64,10 @@ class TrialReporter:
         """With the name of the trial."""
         return self._reporter.steps(f"{self._title}: {what}", total)
 
+    def reading(self, loss: float, speed: float) -> None:
+        """As the reporter's."""
+        self._reporter.reading(loss, speed)
+
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:  # noqa: ARG002 - the protocol's
         """Judge an epoch in steps; the strengths of a solved head are no epochs."""
         if self.best is None or self._score(record) > self._score(self.best):
