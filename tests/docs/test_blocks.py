@@ -22,7 +22,7 @@ EXCUSED = 2
 
 Two of audio.md: training on a thousand sounds takes half a minute, and tests/contract has it."""
 
-INDEPENDENT = ("README.md",)
+INDEPENDENT = ("README.md", "docs/data.md", "docs/layers.md")
 """Pages whose sections do not build on each other; the others are read from top to bottom."""
 
 
@@ -36,7 +36,7 @@ def stories() -> Iterator[tuple[str, list[Block]]]:
             yield f"{page}: {section}", list(part)
 
 
-WITH_REPORTS = {"README.md: ", "README.md: Reports and comparing runs", "docs/report.md"}
+WITH_REPORTS = {"README.md: ", "docs/report.md"}
 """They show what fine-tunes say of their reports; of others they would only take the time."""
 
 STORIES = {name: found for name, found in stories() if any(map(Block.is_run, found))}

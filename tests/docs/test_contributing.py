@@ -1,4 +1,4 @@
-"""The maps of the code, in CONTRIBUTING.md and README.md, name files, names and hooks that exist."""
+"""The maps of the code in CONTRIBUTING.md name files, names and hooks that exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.contract import hookspecs
 
 ROOT = Path(__file__).parents[2]
 MAP = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-LAYOUT = (ROOT / "README.md").read_text(encoding="utf-8").split("## Layout\n")[1]
+LAYOUT = MAP.partition("\n## Layout\n")[2].partition("\n## ")[0]
 
 
 def test_the_map_names_existing_paths() -> None:
@@ -35,7 +35,7 @@ def test_the_map_names_existing_tables_and_hooks() -> None:
     assert [hook for hook in sorted(hooks) if not hasattr(hookspecs, hook)] == []
 
 
-def test_the_layout_in_the_readme_names_existing_folders() -> None:
+def test_the_layout_names_existing_folders() -> None:
     listed = re.findall(r"^  (\w+)/ ", LAYOUT, re.M)
     folders = {path.name for path in (ROOT / "zoo").iterdir() if (path / "__init__.py").exists()}
     assert sorted(listed) == sorted(folders)

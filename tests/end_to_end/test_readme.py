@@ -21,12 +21,16 @@ SET_UP = "pip install -c constraints.txt -e . && zoo finetune resnet18 --classes
 TESTS = "pip install -c constraints.txt -e '.[test]' && pytest"
 
 
-def block(heading: str, language: str) -> str:
+def block(heading: str, language: str, page: str = README) -> str:
     """The first code block of a language under a heading."""
-    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     found = re.search(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     assert found, f"no {language} block under {heading!r}"
     return found[1]
+
+
+def test_the_readme_is_a_front_page() -> None:
+    assert len(README.splitlines()) <= 120
 
 
 def test_the_two_commands_stand_on_the_first_screen() -> None:
@@ -81,11 +85,12 @@ def test_every_command_works_on_the_plugin(
 
 @pytest.mark.slow
 def test_the_steps_with_vgg16_work() -> None:
-    """The README's surgery, on random parameters since the published ones are a download."""
-    code = block("VGG-16 with everything frozen but the last layer", "python")
+    """The surgery of layers.md, on random parameters since the published ones are a download."""
+    page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
+    code = block("VGG-16 with everything frozen but the last layer", "python", page)
     code = code.replace('zoo.load("vgg16")', 'zoo.load("vgg16", weights="none")')
     names: dict[str, object] = {"torch": torch}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "layers.md", "exec"), names)
     model = names["model"]
     assert isinstance(model, torch.nn.Module)
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
