@@ -135,10 +135,88 @@ def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     return [folded[match] for match in near]
 
 
+SYNONYMS = {
+    "vision": ("image",),
+    "images": ("image",),
+    "picture": ("image",),
+    "photo": ("image",),
+    "nlp": ("text",),
+    "texts": ("text",),
+    "language": ("text",),
+    "sound": ("audio",),
+    "speech": ("audio",),
+    "linear": ("probe",),
+    "linear-probe": ("probe",),
+    "frozen": ("probe",),
+    "head": ("probe", "linear"),
+    "feature-extraction": ("probe",),
+    "finetune": ("full",),
+    "fine-tune": ("full",),
+    "finetuning": ("full",),
+    "all": ("full",),
+    "peft": ("lora",),
+    "qlora": ("lora",),
+    "lp-ft": ("two-stage",),
+    "lpft": ("two-stage",),
+    "half": ("fp16",),
+    "float16": ("fp16",),
+    "float32": ("fp32",),
+    "full": ("fp32",),
+    "bfloat16": ("bf16",),
+    "mixed": ("auto",),
+    "amp": ("auto",),
+    "acc": ("accuracy",),
+    "top1": ("accuracy",),
+    "f1": ("macro-f1", "macro_f1"),
+    "auc": ("auroc",),
+    "roc-auc": ("auroc",),
+    "size": ("params",),
+    "year": ("date",),
+    "newest": ("date",),
+    "time": ("when",),
+    "backbone": ("name",),
+    "classification": ("single-label",),
+    "multiclass": ("single-label",),
+    "multilabel": ("multi-label",),
+    "cross-entropy": ("ce",),
+    "ce": ("cross-entropy",),
+    "mse": ("squared", "l2"),
+    "tb": ("tensorboard",),
+    "torchscript": ("torch-export",),
+    "pytorch": ("torch-export", "native"),
+    "pt": ("torch-export",),
+    "huggingface": ("hf",),
+    "transformers": ("hf",),
+    "done": ("finished",),
+    "complete": ("finished",),
+    "interrupted": ("stopped",),
+    "unfinished": ("stopped",),
+    "running": ("training",),
+    "crashed": ("failed",),
+    "adam-w": ("adamw",),
+}
+"""Values that other tools and people use, and what they are called here."""
+
+
+def nearest_word(name: str, names: Iterable[str]) -> str:
+    """Return the name that was meant by ``name``: a synonym, or spelled nearly so; else an empty string."""
+    known = {candidate.lower(): candidate for candidate in names}
+    word = name.lower().replace("_", "-")
+    for meant in SYNONYMS.get(word, ()):
+        if meant in known:
+            return known[meant]
+    begun = [key for key in known if len(word) > 2 and key.startswith(word)]
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_CLOSE)
+    return known[(near or begun)[0]] if near or len(begun) == 1 else ""
+
+
+_CLOSE = 0.7  # of difflib: two letters exchanged in a word of four are .75
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a suggestion to append to a message, or an empty string."""
-    near = closest(name, names, 1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest_word(name, names)
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def first_line(error: BaseException, *, kind: bool = False) -> str:

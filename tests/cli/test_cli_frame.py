@@ -76,6 +76,65 @@ def test_the_groups_help_names_every_command(zoo: Zoo) -> None:
         assert re.search(rf"^  {name} ", result.out, re.MULTILINE)
 
 
+def test_commands_of_plugins_have_a_group_of_their_own(zoo: Zoo) -> None:
+    groups = re.split(r"^(?=\w)", zoo("--help").out, flags=re.MULTILINE)
+    titles = {name: group for group in groups for name in re.findall(r"^  ([a-z-]+) ", group, re.M)}
+    assert titles["serve"].startswith("From plugins:")
+    assert titles["finetune"].startswith("Train:")
+    assert titles["finetune"] != titles["predict"] != titles["list"]
+
+
+MISTYPED = {
+    ("train", "resnet18"): "Did you mean 'finetune'?",
+    ("Train",): "Did you mean 'finetune'?",
+    ("tarin",): "Did you mean 'finetune'?",
+    ("open", "runs/a"): "Did you mean 'show'?",
+    ("info", "vgg16"): "Did you mean 'show'?",
+    ("ls",): "Did you mean 'list'?",
+    ("test", "runs/a"): "Did you mean 'evaluate'?",
+    ("infer", "runs/a", "a.jpg"): "Did you mean 'predict'?",
+    ("benchmark",): "Did you mean 'compare'?",
+    ("eval",): "Did you mean 'evaluate'?",
+    ("shwo", "vgg16"): "Did you mean 'show'?",
+    ("help",): "Did you mean '--help'?",
+    ("finetune", "cnn", "--gpu"): "Did you mean '--device cuda'?",
+    ("finetune", "--model", "cnn"): "BACKBONE needs no option: zoo finetune BACKBONE",
+    ("show", "--model", "cnn"): "NAME needs no option: zoo show NAME",
+    ("finetune", "cnn", "--tag", "x"): "Did you mean '--weights'?",
+    ("finetune", "cnn", "--learning-rate", "1"): "Did you mean '--lr'?",
+    ("finetune", "cnn", "--learning_rate", "1"): "Did you mean '--lr'?",
+    ("finetune", "cnn", "--bs", "4"): "Did you mean '--batch-size'?",
+    ("finetune", "cnn", "--batch_size", "4"): "Did you mean '--batch-size'?",
+    ("finetune", "cnn", "--num_workers", "4"): "Did you mean '--workers'?",
+    ("finetune", "cnn", "--epohcs", "4"): "Did you mean '--epochs'?",
+    ("finetune", "cnn", "--precision", "half"): "Did you mean 'fp16'?",
+    ("finetune", "cnn", "--strategy", "linear"): "Did you mean 'probe'?",
+    ("finetune", "cnn", "--strategy", "finetune"): "Did you mean 'full'?",
+    ("list", "--modality", "vision"): "Did you mean 'image'?",
+    ("list", "--sort", "acc"): "Did you mean 'accuracy'?",
+    ("export", "runs/a", "--output_dir", "x"): "Did you mean '--output'?",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTYPED, ids=" ".join)
+def test_what_newcomers_type_is_answered_with_what_it_is_called(
+    zoo: Zoo, arguments: tuple[str, ...]
+) -> None:
+    result = zoo(*arguments)
+    assert result.code in (1, 2)
+    assert MISTYPED[arguments] in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("frobnicate",), ("finetune", "cnn", "--zzz"), ("list", "--sort", "zzz")]
+)
+def test_what_is_like_nothing_gets_no_suggestion(zoo: Zoo, arguments: tuple[str, ...]) -> None:
+    result = zoo(*arguments)
+    assert result.code == 2
+    assert "Did you mean" not in result.err
+
+
 def test_the_version_is_the_packages(zoo: Zoo) -> None:
     assert zoo("--version").out == f"zoo {__version__}\n"
 

@@ -12,6 +12,7 @@ import pytest
 import zoo
 from tests import options as made
 from zoo.cli.finetune import command
+from zoo.cli.mistyped import suggesting
 from zoo.engine.hyperparameters import SECTIONS, Use, rows
 from zoo.engine.progress import Quiet
 from zoo.engine.recipe import Recipe
@@ -95,7 +96,7 @@ def test_the_command_line_has_each_option_with_its_help() -> None:
 def test_the_command_line_suggests_options_by_what_others_call_them(
     typed: str, suggested: str
 ) -> None:
-    with pytest.raises(click.NoSuchOption) as error:
+    with pytest.raises(click.NoSuchOption) as error, suggesting():
         command.make_context("finetune", ["cnn", typed, "1"])
     assert f"Did you mean '{suggested}'?" in error.value.format_message()
 

@@ -22,6 +22,7 @@ import click
 
 import zoo
 from zoo.cli import completion
+from zoo.cli.mistyped import command_guess, suggesting
 from zoo.cli.output import documents_only, fail_cleanly, note, robust_streams
 from zoo.system.environment import variable
 from zoo.system.threads import sleep_when_waiting
@@ -32,35 +33,23 @@ if TYPE_CHECKING:
 
     from zoo.cli.plugin_commands import PluginCommands
 
+_MODULES = {"list": "catalogue"}
+"""Commands whose module has another name."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Train": ("finetune", "tune", "rerun", "distill", "soup", "ensemble", "merge"),
+    "Use": ("predict", "evaluate", "embed", "report", "compare", "export", "push"),
+    "Models": ("list", "show", "recommend", "download", "add", "adapters"),
+    "Data": ("clean", "cache"),
+    "Plugins": ("plugins", "check", "new-plugin", "sync"),
+    "This installation": ("doctor", "completion"),
+}
+"""zoo's own commands, under the headings of ``zoo --help``."""
+
 COMMANDS: Mapping[str, str] = {
-    "list": "zoo.cli.catalogue:command",
-    "show": "zoo.cli.show:command",
-    "recommend": "zoo.cli.recommend:command",
-    "clean": "zoo.cli.clean:command",
-    "finetune": "zoo.cli.finetune:command",
-    "tune": "zoo.cli.tune:command",
-    "rerun": "zoo.cli.rerun:command",
-    "predict": "zoo.cli.predict:command",
-    "evaluate": "zoo.cli.evaluate:command",
-    "embed": "zoo.cli.embed:command",
-    "report": "zoo.cli.report:command",
-    "compare": "zoo.cli.compare:command",
-    "add": "zoo.cli.add:command",
-    "adapters": "zoo.cli.adapters:command",
-    "merge": "zoo.cli.merge:command",
-    "soup": "zoo.cli.soup:command",
-    "ensemble": "zoo.cli.ensemble:command",
-    "distill": "zoo.cli.distill:command",
-    "export": "zoo.cli.export:command",
-    "push": "zoo.cli.push:command",
-    "download": "zoo.cli.download:command",
-    "cache": "zoo.cli.cache:command",
-    "plugins": "zoo.cli.plugins:command",
-    "check": "zoo.cli.check:command",
-    "new-plugin": "zoo.cli.new_plugin:command",
-    "sync": "zoo.cli.sync:command",
-    "doctor": "zoo.cli.doctor:command",
-    "completion": "zoo.cli.completion:command",
+    name: f"zoo.cli.{_MODULES.get(name, name.replace('-', '_'))}:command"
+    for names in GROUPS.values()
+    for name in names
 }
 
 
@@ -99,9 +88,7 @@ class LazyGroup(click.Group):
         if name not in self._table and not name.startswith("-"):
             known = self._of_plugins(ctx)
             if name not in known.specs:
-                from zoo.errors import did_you_mean
-
-                guess = did_you_mean(name, self.list_commands(ctx))
+                guess = command_guess(name, self.list_commands(ctx))
                 ctx.fail(f"No such command {name!r}.{guess}{known.unusable_in_words()}")
         return super().resolve_command(ctx, args)
 
@@ -117,9 +104,17 @@ class LazyGroup(click.Group):
         for text in self._of_plugins(ctx).warnings():
             note(f"Warning: {text}")
         names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(map(len, names))
-        with formatter.section("Commands"):
-            formatter.write_dl([(n, self._listed(ctx, n).get_short_help_str(limit)) for n in names])
+        widest = max(map(len, names))
+        others = {"From plugins": tuple(name for name in names if name not in self._table)}
+        for title, group in {**GROUPS, **others}.items():
+            rows = [(f"{name:<{widest}}", self._summary(ctx, name)) for name in group]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        """The first sentence of a command's help, whole."""
+        return self._listed(ctx, name).get_short_help_str(_WHOLE)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Names of commands, with their help; no plugin is imported."""
@@ -176,8 +171,17 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command; its return value is not an exit status."""
-        super().invoke(ctx)
+        with suggesting():
+            super().invoke(ctx)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As in click, with zoo's suggestions."""
+        with suggesting():
+            return super().parse_args(ctx, args)
+
+
+_WHOLE = 1_000
+"""More characters than a summary has: longer ones wrap."""
 
 _KEPT = f"{__name__}.plugin_commands"
 """Where a context keeps what plugins add."""

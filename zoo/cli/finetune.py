@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.hyperparameters import TableCommand, hyperparameters
+from zoo.cli.hyperparameters import hyperparameters
 from zoo.cli.output import clean, emit_json, json_option, note, say
-from zoo.cli.sections import section
+from zoo.cli.sections import SectionedCommand, section
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _run_option = section("Run and hardware")
 
 
 @click.command(
-    cls=TableCommand,
+    cls=SectionedCommand,
     epilog="""\b
 Examples:
   zoo finetune resnet18 --classes 5

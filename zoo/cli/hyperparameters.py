@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from zoo.cli import completion
-from zoo.cli.sections import SectionedCommand, SectionedOption
-from zoo.engine.hyperparameters import Hyperparameter, nearest
+from zoo.cli.sections import SectionedOption
+from zoo.engine.hyperparameters import Hyperparameter
 from zoo.runs.request import OPTIONS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,22 +39,6 @@ class _NumberOrWord(click.ParamType[Any]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return value if value in self._words else self._number.convert(value, param, ctx)
-
-
-class TableCommand(SectionedCommand):
-    """A command that suggests the options of the table for unknown ones."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As in click, with the closest option of the table for an unknown one."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            close = nearest(error.option_name.lstrip("-"), OPTIONS)
-            if not close:
-                raise
-            # Not as possibilities: click keeps only those that are spelled alike.
-            message = f"{error.message} Did you mean {close[0].typed!r}?"
-            raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from error
 
 
 def hyperparameters(command: Command) -> Command:

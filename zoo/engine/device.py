@@ -22,6 +22,6 @@ def choose_device(requested: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             f"--device {requested} is not available: {first_line(error)}",
-            hint="Use --device auto or --device cpu.",
+            hint="Use --device auto or --device cpu; --device cuda is an NVIDIA or AMD GPU.",
         ) from error
     return device

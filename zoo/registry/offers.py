@@ -17,7 +17,7 @@ from zoo.errors import (
     AmbiguousNameError,
     NameLookupError,
     PluginError,
-    closest,
+    nearest_word,
 )
 from zoo.registry.discovery import guarded
 
@@ -170,8 +170,8 @@ def unique(kind: OfferKind, name: str, offers: Iterable[Offer[Any]]) -> Offer[An
 def unknown(kind: OfferKind, name: str, known: Iterable[Offer[Any]]) -> NameLookupError:
     """Return the error for a name that nothing has."""
     canonical = {key: offer.name for offer in known for key in (offer.bare, offer.name)}
-    near = closest(name, canonical, 1)
-    guess = f" Did you mean {canonical[near[0]]!r}?" if near else ""
+    near = nearest_word(name, canonical)
+    guess = f" Did you mean {canonical[near]!r}?" if near else ""
     names = list(dict.fromkeys(canonical.values()))
     return NameLookupError(
         f"no {kind.noun} is called {name!r}.{guess}",
