@@ -90,6 +90,7 @@ MISTYPED = {
     ("tarin",): "Did you mean 'finetune'?",
     ("open", "runs/a"): "Did you mean 'show'?",
     ("info", "vgg16"): "Did you mean 'show'?",
+    ("rm", "runs/a"): "Did you mean 'runs --delete'?",
     ("ls",): "Did you mean 'list'?",
     ("test", "runs/a"): "Did you mean 'evaluate'?",
     ("infer", "runs/a", "a.jpg"): "Did you mean 'predict'?",

@@ -38,7 +38,7 @@ _MODULES = {"list": "catalogue"}
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Train": ("finetune", "tune", "rerun", "distill", "soup", "ensemble", "merge"),
-    "Use": ("predict", "evaluate", "embed", "report", "compare", "export", "push"),
+    "Use": ("predict", "evaluate", "embed", "report", "runs", "compare", "export", "push"),
     "Models": ("list", "show", "recommend", "download", "add", "adapters"),
     "Data": ("clean", "cache"),
     "Plugins": ("plugins", "check", "new-plugin", "sync"),
