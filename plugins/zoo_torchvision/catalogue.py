@@ -44,7 +44,7 @@ METRICS = {
     "imagenet1k/top1": ("ImageNet-1K", "acc@1"),
     "imagenet1k/top5": ("ImageNet-1K", "acc@5"),
 }
-"""Published metrics, in percent: zoo's name to the data set and metric names in the enums."""
+"""Published metrics, in percent: zoo's name to the dataset and metric names in the enums."""
 
 SMALLEST = {"swin": 4, "efficientnet_v2": 1}
 """Smallest image sizes that work, in pixels, found by trial. For these families, torchvision's

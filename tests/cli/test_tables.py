@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from zoo.cli import cli, doctor
 from zoo.cli.catalogue import command as list_command
 from zoo.cli.tables import cell_width, fits, print_facts, print_table
 
@@ -136,3 +138,51 @@ def test_whether_a_matrix_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not fits(columns, rows)
     be_terminal(monkeypatch, 88)
     assert fits(columns, rows)
+
+
+def broken(text: str, whole: str, width: int) -> list[str]:
+    """Lines of ``text`` that are too wide, and words that ``whole``, printed to a pipe, does not have."""
+    words, lines = set(whole.split()), plain(text)
+    wide = [line for line in lines if cell_width(line) > width]
+    return wide + [
+        word for word in " ".join(lines).split() if word not in words and "…" not in word
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    "typed", ["plugins", "show resnet18", "show bert-base-uncased", "list *resnet*", "cache"]
+)
+def test_no_word_of_a_command_is_broken(
+    typed: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(typed.split(), standalone_mode=False)
+    whole = capsys.readouterr().out
+    be_terminal(monkeypatch, width)
+    cli.main(typed.split(), standalone_mode=False)
+    assert broken(capsys.readouterr().out, whole, width) == []
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_word_of_doctor_is_broken(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    advice = "To fix it, install both from one index: https://pytorch.org/get-started/locally/ " * 2
+    value = "torchvision's compiled operators do not load beside this torch, which is newer"
+    findings = [doctor.Finding("torch and torchvision", "warning", value, advice)]
+    doctor._print(findings, Counter(warning=1))
+    whole = capsys.readouterr().out
+    assert whole.endswith("\n0 errors, 1 warning\n")
+    be_terminal(monkeypatch, width)
+    doctor._print(findings, Counter(warning=1))
+    assert broken(capsys.readouterr().out, whole, width) == []
+
+
+def test_a_long_path_in_the_cache_is_shortened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    be_terminal(monkeypatch, 80)
+    print_table(("backbone", "data"), [("path:/" + "x" * 90 + "/model", "photos")], whole=0)
+    line = plain(capsys.readouterr().out)[1]
+    assert len(line) <= 80
+    assert line.endswith("/model  photos")

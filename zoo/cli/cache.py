@@ -77,7 +77,7 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
         emit_json([_record(file) for file in files])
         return
     if not prune:
-        print_table(_COLUMNS, [_cells(file) for file in files], less=_LESS)
+        print_table(_COLUMNS, [_cells(file) for file in files], less=_LESS, whole=0)
     size = in_bytes(sum(file.size for file in files))
     say(f"{counted(len(files), 'file')}, {size}{' removed' if prune else ''}: {cache_folder()}")
 
@@ -103,6 +103,6 @@ def _record(file: FeatureFile) -> dict[str, object]:
 
 def _cells(file: FeatureFile) -> tuple[object, ...]:
     days = (time.time() - file.used) / 86_400
-    used = "today" if days < 1 else f"{days:.0f} days ago"
+    used = "today" if days < 1 else f"{counted(round(days), 'day')} ago"
     missing = "" if file.facts else "?"
     return (*(file.facts.get(name, missing) for name in _FACTS), in_bytes(file.size), used)

@@ -11,7 +11,7 @@ import click
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import evaluated_on, networks_option, runs_argument
 from zoo.cli.output import clean, emit_json, json_option, note, say
-from zoo.cli.tables import print_table
+from zoo.cli.tables import print_table, say_wrapped
 
 if TYPE_CHECKING:
     from zoo.runs.compare import Comparison, Contender
@@ -142,9 +142,9 @@ def _print_tests(found: Comparison) -> None:
     first, several = found.contenders[0], len(found.contenders) > 2
     say("")
     for other in found.contenders[1:]:
-        say(_difference(found, other))
+        say_wrapped(_difference(found, other))
         if not math.isnan(found.difference(other)):
-            say(_verdict(first, other, corrected=several))
+            say_wrapped(_verdict(first, other, corrected=several))
     if several:
         say(
             f"Each run is compared with {clean(first.run.folder)}; p is corrected by Holm's method."

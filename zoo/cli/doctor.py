@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.output import emit_json, json_option, say
-from zoo.cli.tables import print_table
+from zoo.cli.tables import print_table, say_wrapped
 from zoo.errors import ZooError
 from zoo.system.byte_sizes import in_bytes
 from zoo.system.plurals import counted
@@ -78,8 +78,9 @@ def _print(findings: list[Finding], counts: Counter[str]) -> None:
     )
     for finding in findings:
         if finding.advice:
-            say(f"\n{marks[finding.status]}: {finding.subject}: {finding.value}")
-            say(f"       {finding.advice}")
+            say("")
+            say_wrapped(f"{marks[finding.status]}: {finding.subject}: {finding.value}")
+            say_wrapped(finding.advice, label=" " * 7)
     errors, warnings = counts["error"], counts["warning"]
     say(
         f"\n{counted(errors, 'error')}, {counted(warnings, 'warning')}"

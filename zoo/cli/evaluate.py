@@ -10,7 +10,7 @@ import click
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import data_option, network_option, run_argument, tta_option
 from zoo.cli.output import emit_json, json_option, say
-from zoo.cli.tables import fits, print_table
+from zoo.cli.tables import fits, print_table, say_wrapped
 
 if TYPE_CHECKING:
     from zoo.data.reports import BadFiles
@@ -98,7 +98,7 @@ def command(
     for name, result in results.items():
         say(f"{name}: {formatted(result.metrics, chosen)} ({_samples_in_words(result)})")
         if result.interval is not None:
-            say(in_words(dict(result.interval), chosen.title))
+            say_wrapped(in_words(dict(result.interval), chosen.title))
     _print_details(results[main])
 
 

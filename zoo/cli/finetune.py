@@ -12,8 +12,9 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import hyperparameters
-from zoo.cli.output import clean, emit_json, json_option, note, say
+from zoo.cli.output import emit_json, json_option, note, say
 from zoo.cli.sections import SectionedCommand, section
+from zoo.cli.tables import say_wrapped
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -213,9 +214,9 @@ def _print_data_notes(data: Mapping[str, Any]) -> None:
         files = "1 file" if count == 1 else f"{count:,} files"
         say(f"{files} without an image extension ignored")
     for fact in data["notes"]:
-        say(clean(fact))
+        say_wrapped(fact)
     if words := data["overlap"]:
-        say(clean(words))
+        say_wrapped(words)
 
 
 _OF_DATA = (
@@ -261,16 +262,16 @@ def print_result(run: Any, as_json: bool) -> None:
 
     strength, folds = results.get("best_strength"), results.get("folds")
     if folds:
-        say(in_words(folds, run.task.selection.title))
+        say_wrapped(in_words(folds, run.task.selection.title))
     best = f"epoch {results['best_epoch']}" if strength is None else f"strength {strength:g}"
-    say(
+    say_wrapped(
         f"best {best}{', out of fold' if folds else ''}: {formatted(run.metrics, run.task.selection)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
     if found := results.get("interval"):
-        say(optimism.in_words(found, run.task.selection.title))
+        say_wrapped(optimism.in_words(found, run.task.selection.title))
     if words := calibration_in_words(results.get("calibration")):
-        say(words)
+        say_wrapped(words)
     _print_data_notes(run.record["data"])
     say(f"run: {run.folder}")
     if page.is_file():

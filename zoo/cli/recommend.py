@@ -16,7 +16,7 @@ from zoo.cli.entries import compact
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import duration, labelled_data, max_params_option, modality_option
 from zoo.cli.output import clean, emit_json, json_option, note, say
-from zoo.cli.tables import print_table
+from zoo.cli.tables import print_table, say_wrapped
 
 if TYPE_CHECKING:
     from zoo.ranking.ranking import Watch
@@ -133,7 +133,7 @@ def _print_ranking(ranking: Ranking, top: int, plot: Path | None) -> None:
     for line in ["", *text_plot(ranking)] if len(rows) > 1 else []:
         say(line)
     say("")
-    say(_footnote(ranking))
+    say_wrapped(_footnote(ranking))
     if found := ranking.best.interval:
         tie = "; =: not significantly worse" if tied else ""
         say(f"95 % interval of the first: {found[0]:.4f} to {found[1]:.4f}{tie}")

@@ -82,6 +82,11 @@ def print_facts(facts: Mapping[str, object]) -> None:
         say(hanging(f"{name:<{widest}}  ", value, width))
 
 
+def say_wrapped(text: str, *, label: str = "") -> None:
+    """Print a line of the result, on a terminal wrapped between words, below where it begins after its label."""
+    say(hanging(label, clean(text), terminal_width() if on_terminal() else 0))
+
+
 def terminal_width() -> int:
     """Columns of the terminal; that of the variable ``COLUMNS``, if set."""
     return shutil.get_terminal_size().columns

@@ -11,7 +11,7 @@ from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import labelled_data, output_option
 from zoo.cli.output import clean, emit_json, json_option, note, say
-from zoo.cli.tables import print_table
+from zoo.cli.tables import print_table, say_wrapped
 
 if TYPE_CHECKING:
     from zoo.tuning.results import Tried, Tuning
@@ -124,7 +124,7 @@ def _print_result(found: Tuning) -> None:
     if others:
         say(f"and {others} more, worse, pruned or failed: {found.folder / 'tune.json'}")
     say(f"{title} in the table: on the validation split, which chose the best")
-    say(clean(f"estimate: {found.estimate.in_words(title)}"))
+    say_wrapped(f"estimate: {found.estimate.in_words(title)}")
     say(clean(f"best run: {found.best_run.folder} ({in_words(found.seconds)})"))
     say(clean(f"plot: {found.folder / 'trials.png'}"))
     say(clean(f"repeat: {found.command}"))

@@ -103,8 +103,8 @@ class MultiLabel(SelectingTask):
     labels_noun: ClassVar[str] = "labels"
     wording: ClassVar[Wording] = replace(
         CLASSES,
-        each=", any number a sample",
-        units="at a threshold of 0.5; precision, recall and F1 are shares of 1",
+        each=", multi-label",
+        units="at a threshold of 0.5",
         judgements="decisions, one a class and sample,",
     )
     probe: ClassVar[Probe] = Probe(
