@@ -91,6 +91,7 @@ MISTYPED = {
     ("open", "runs/a"): "Did you mean 'show'?",
     ("info", "vgg16"): "Did you mean 'show'?",
     ("rm", "runs/a"): "Did you mean 'runs --delete'?",
+    ("versoin",): "Did you mean 'version'?",
     ("ls",): "Did you mean 'list'?",
     ("test", "runs/a"): "Did you mean 'evaluate'?",
     ("infer", "runs/a", "a.jpg"): "Did you mean 'predict'?",
@@ -137,7 +138,29 @@ def test_what_is_like_nothing_gets_no_suggestion(zoo: Zoo, arguments: tuple[str,
 
 
 def test_the_version_is_the_packages(zoo: Zoo) -> None:
-    assert zoo("--version").out == f"zoo {__version__}\n"
+    result = zoo("version")
+    assert result.out.splitlines()[0].split() == ["zoo", __version__]
+    assert zoo("--version").out == result.out
+    document = zoo("version", "--json").document
+    assert (document["zoo"], "cpu" in document["devices"]) == (__version__, True)
+
+
+def test_quiet_prints_results_and_errors_alone(zoo: Zoo, acme: Path) -> None:
+    result = zoo("list", "absent")
+    assert "No backbone matches 'absent'" in result.err
+    for arguments in (["-q", "list", "absent"], ["list", "absent", "-q"]):
+        assert (zoo(*arguments).out, zoo(*arguments).err) == (result.out, "")
+    assert "no backbone is called 'absent'" in zoo("show", "absent", "-q").err
+    assert "No backbone matches" in zoo("list", "absent").err  # the one before left nothing
+
+
+def test_verbose_prints_log_messages(zoo: Zoo, acme: Path) -> None:
+    acme.write_text(
+        acme.read_text() + "\nimport logging\nlogging.getLogger('acme').info('hello')\n"
+    )
+    assert "acme: hello" in zoo("plugins", "-v").err
+    acme.write_text(acme.read_text() + "\n")
+    assert "acme: hello" not in zoo("plugins").err
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -166,7 +189,7 @@ for arguments in {[[], ["-h"], *([name, "-h"] for name in ALL)]!r}:
 def test_python_m_zoo_is_the_same_command() -> None:
     run = [sys.executable, "-m", "zoo", "--version"]
     result = subprocess.run(run, capture_output=True, text=True, check=True)
-    assert result.stdout == f"zoo {__version__}\n"
+    assert result.stdout.split()[:2] == ["zoo", __version__]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +203,7 @@ def test_python_m_zoo_is_the_same_command() -> None:
         (["show"], "Missing argument 'NAME'"),
         (["list", "--max-params", "many"], "'many' is not a valid number"),
         (["list", "--max-params", "-3"], "'-3' is not a valid number"),
-        (["--verbose"], "No such option"),
+        (["--verbos"], "Did you mean '--verbose'?"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_is_right(

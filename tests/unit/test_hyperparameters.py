@@ -82,7 +82,7 @@ def test_the_command_line_has_each_option_with_its_help() -> None:
     for name, row in OPTIONS.items():
         assert row.typed in found[name].opts
         assert found[name].help == row.help
-    extra = {*found} - {*OPTIONS} - {"debug", "no_plugin"}  # of every command
+    extra = {*found} - {*OPTIONS} - {"debug", "no_plugin", "quiet", "verbose"}  # of every command
     assert extra == {
         *("resume", "find_lr", "output", "surgery", "save_every", "track", "report", "as_json"),
         *("network", "profile"),

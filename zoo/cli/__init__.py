@@ -15,18 +15,18 @@ import importlib
 import itertools
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-import zoo
 from zoo.cli import completion
 from zoo.cli.mistyped import command_guess, suggesting
 from zoo.cli.output import documents_only, fail_cleanly, note, robust_streams
 from zoo.system.environment import variable
 from zoo.system.threads import sleep_when_waiting
 from zoo.system.transformers_import import leave_out_distributed
+from zoo.system.verbosity import being_quiet, being_verbose
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -42,7 +42,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Models": ("list", "show", "recommend", "download", "add", "adapters"),
     "Data": ("clean", "cache"),
     "Plugins": ("plugins", "check", "new-plugin", "sync"),
-    "This installation": ("doctor", "completion"),
+    "This installation": ("version", "doctor", "completion"),
 }
 """zoo's own commands, under the headings of ``zoo --help``."""
 
@@ -189,7 +189,9 @@ _KEPT = f"{__name__}.plugin_commands"
 
 def _with_common_options(command: click.Command, name: str) -> click.Command:
     command.name = name
-    command.params += [_no_plugin_option(), _debug_option()]
+    taken = {flag for parameter in command.params for flag in parameter.opts}
+    common = [_no_plugin_option(), _quiet_option(), _verbose_option(), _debug_option()]
+    command.params += [option for option in common if not taken & {*option.opts}]
     for parameter in command.params:
         if "--json" in parameter.opts and command.callback and parameter.name:
             command.callback = _with_documents_only(command.callback, parameter.name)
@@ -205,6 +207,48 @@ def _with_documents_only(callback: Any, flag: str) -> Any:
             return callback(*args, **options)
 
     return run
+
+
+def _quiet_option(*, hidden: bool = True) -> click.Option:
+    return _switch(["-q", "--quiet"], being_quiet, "Print only results and errors.", hidden=hidden)
+
+
+def _verbose_option(*, hidden: bool = True) -> click.Option:
+    return _switch(
+        ["-v", "--verbose"], being_verbose, "Also print log messages of libraries.", hidden=hidden
+    )
+
+
+def _switch(
+    flags: list[str],
+    state: Callable[[], contextlib.AbstractContextManager[None]],
+    text: str,
+    *,
+    hidden: bool,
+) -> click.Option:
+    """A flag that holds while the command runs."""
+
+    def switch(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.with_resource(state())
+
+    return click.Option(
+        flags,
+        is_flag=True,
+        hidden=hidden,
+        expose_value=False,
+        is_eager=True,
+        callback=switch,
+        help=text,
+    )
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from zoo.cli.version import print_versions
+
+        print_versions()
+        ctx.exit()
 
 
 def _debug_option(*, hidden: bool = True) -> click.Option:
@@ -271,12 +315,24 @@ Examples:
   zoo add runs/resnet18-1 --name my-animals
 """,
 )
-@click.version_option(zoo.__version__, "--version", message="zoo %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the versions, as 'zoo version' does.",
+)
 def cli() -> None:
     """Fine-tune any torchvision, timm or Hugging Face model on your own data."""
 
 
-cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]
+cli.params += [
+    _no_plugin_option(hidden=False),
+    _quiet_option(hidden=False),
+    _verbose_option(hidden=False),
+    _debug_option(hidden=False),
+]
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from zoo.system.characters import clean as clean
 from zoo.system.characters import clean_lines, escaped
 from zoo.system.colour import coloured
 from zoo.system.json_shape import finite
+from zoo.system.verbosity import quiet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,7 +29,12 @@ _stdout: list[TextIO] = []  # standard output, while documents_only keeps it for
 
 
 def note(text: str) -> None:
-    """Print something that is not the result on standard error, if that is open."""
+    """Print something that is not the result on standard error, if that is open; not with ``-q``."""
+    if not quiet():
+        _print_error_lines(text)
+
+
+def _print_error_lines(text: str) -> None:
     with contextlib.suppress(OSError):
         for line in str(text).splitlines():
             print(clean(line), file=sys.stderr)
@@ -151,7 +157,7 @@ def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
         if (settings or {}).get("debug") and not _is_broken_pipe(reason):
             import traceback
 
-            note("".join(traceback.format_exception(reason)))
+            _print_error_lines("".join(traceback.format_exception(reason)))
         raise SystemExit(_report(reason)) from None
 
 
@@ -198,13 +204,13 @@ def _discard_buffers() -> None:
 def _report(error: BaseException) -> int:
     """Print what went wrong; returns the exit status."""
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        note("Interrupted.")
+        _print_error_lines("Interrupted.")
         return 130
     if _is_broken_pipe(error):
         _discard_buffers()
         return 1
     if isinstance(error, Stopped):
-        note(f"{error.message} {error.hint}")
+        _print_error_lines(f"{error.message} {error.hint}")
         _discard_buffers()
         return 128 + error.signal
     if isinstance(error, ZooError):

@@ -15,6 +15,7 @@ from zoo.engine.notebook_bar import NotebookBar, in_notebook
 from zoo.engine.time_limit import TimeLimit
 from zoo.system.hanging import hanging
 from zoo.system.plurals import counted
+from zoo.system.verbosity import quiet
 from zoo.tasks.metrics import main_metric, number, title_of
 
 Advance = Callable[[], None]
@@ -195,6 +196,7 @@ class Console:
         self._console = PipeErrorConsole(
             file=sys.stdout if self._bar else sys.stderr or io.StringIO(),
             force_jupyter=False,
+            quiet=quiet(),
             highlight=False,
             markup=False,
             soft_wrap=True,
