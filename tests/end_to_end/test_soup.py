@@ -79,6 +79,12 @@ def test_a_soup_is_the_mean_of_the_runs_that_do_not_lower_the_metric(
     assert "greedy soup of 2 of 3 runs" in (soup.folder / "README.md").read_text()
     assert "optimistic" in soup.report().path.read_text()
     assert len(soup.predict(sorted(Path("split/test/red").iterdir()), workers=0)) == 6
+    assert "features of 36 training samples computed for zoo predict --reject" in done.err
+    assert soup.bank is not None
+    assert first.bank is not None
+    assert soup.bank.features.shape == first.bank.features.shape
+    assert not torch.equal(soup.bank.features, first.bank.features)  # of the mean network
+    assert soup.calibration is None or soup.calibration.distance is not None
     again = zoo_cli("rerun", "runs/soup-1")
     assert again.code == 1
     assert "zoo soup a b c" in again.err or "zoo soup b a c" in again.err

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from zoo.data.sequences import Indices
 from zoo.errors import RunError, WeightsError
 from zoo.system.tensors.files import write_tensors
 from zoo.weights.loading.load import read_state_dict
@@ -75,6 +77,12 @@ def read_bank(folder: Path, feature_dim: int) -> FeatureBank | None:
     if not len(features) or not features.is_floating_point() or not features.isfinite().all():
         raise _damaged(path, "its features are not finite numbers")
     return FeatureBank(features)
+
+
+def some_of(count: int, seed: int) -> Indices:
+    """The places of up to :data:`MOST` of ``count`` samples, drawn at random, in order."""
+    chosen: Indices = np.sort(np.random.default_rng(seed).permutation(count)[:MOST])
+    return chosen
 
 
 def _damaged(path: Path, why: str) -> RunError:

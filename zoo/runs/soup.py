@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,10 +29,12 @@ from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, ZooError
 from zoo.runs.combinable import CLASSES, TASK, VALIDATION, Fact, opened_runs, require_same
 from zoo.runs.evaluating import evaluate, held_out_samples
+from zoo.runs.feature_bank import FeatureBank
 from zoo.runs.folder import Outcome, claimed, finish_run
 from zoo.runs.request import Request
 from zoo.runs.requested_data import named_as_given, open_requested
 from zoo.runs.run import Run
+from zoo.runs.soup_features import features_of_soup
 from zoo.system.json_shape import finite
 from zoo.tasks import tasks_for
 from zoo.tasks.optimism import interval
@@ -128,6 +131,7 @@ def make_soup(
             train=named_as_given(request, splits.train),
             val=named_as_given(request, cook.val),
             logits=cook.logits,
+            typical=cook.typical(ingredients),
         )
         finish_run(folder, outcome)
     return Run(folder)
@@ -206,6 +210,20 @@ class _Cook:
                 self.metrics, self.logits = tried, logits
         self.backbone.load_state_dict(kept, strict=False)
         return found
+
+    def typical(
+        self, ingredients: Sequence[Ingredient]
+    ) -> tuple[FeatureBank, NDArray[np.float64]] | None:
+        """Features of the mean network, if the runs in it keep features."""
+        return features_of_soup(
+            self._run,
+            [each.run for each in ingredients if each.kept],
+            self._train,
+            self.val,
+            device=self._device,
+            workers=self._workers,
+            reporter=self._reporter,
+        )
 
     def test(self, data: DataSource) -> dict[str, Any] | None:
         """The metrics on the test split, if the data has one."""

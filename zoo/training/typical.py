@@ -18,7 +18,7 @@ from zoo.engine.plain_features import TRAIN, VAL, plain_features
 from zoo.engine.progress import Reporter
 from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import ZooError
-from zoo.runs.feature_bank import MOST, FeatureBank
+from zoo.runs.feature_bank import FeatureBank, some_of
 from zoo.tasks.membership import Membership, membership
 from zoo.training.plan import Plan
 
@@ -66,7 +66,7 @@ def sampled_features(
             setup, plan.phases, split, samples, chosen, loaders=loaders, reporter=reporter
         )
 
-    train_at, val_at = (_some(len(each), plan.recipe.seed) for each in (train, known))
+    train_at, val_at = (some_of(len(each), plan.recipe.seed) for each in (train, known))
     try:
         return SampledFeatures(
             features(TRAIN, train, train_at), features(VAL, known, val_at), train_at, val_at
@@ -113,9 +113,3 @@ def attacked(
         losses(sampled.val, val[sampled.val_at]),
         seed=plan.recipe.seed,
     )
-
-
-def _some(count: int, seed: int) -> Indices:
-    """The places of up to 1,000 of ``count`` samples, in order."""
-    chosen: Indices = np.sort(np.random.default_rng(seed).permutation(count)[:MOST])
-    return chosen
