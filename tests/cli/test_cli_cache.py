@@ -12,6 +12,7 @@ from tests.cli.conftest import Zoo
 from zoo.engine.feature_files import describe
 from zoo.system.leftovers import held
 from zoo.system.paths import COMPILED
+from zoo.system.plurals import counted
 
 
 @pytest.fixture
@@ -87,7 +88,8 @@ def test_pruning_removes_what_the_options_say(
     done = zoo("cache", "--prune", *options)
     assert done.code == 0
     files = 3 - len(kept)
-    assert done.out.splitlines()[-1].startswith(f"{files} files, {files} ")
+    words = f"{counted(files, 'file')}, {files} "
+    assert done.out.splitlines()[-1].startswith(words)
     assert {name.removesuffix(".npy") for name in left(features) if name.endswith(".npy")} == kept
     assert not {"new.json", "older.json"} & left(features) - {f"{name}.json" for name in kept}
 
