@@ -1,21 +1,26 @@
-"""Agreement of the ranking of ``zoo recommend`` with accuracy after fine-tuning.
+"""Agreement of the order of ``zoo recommend`` with accuracy after fine-tuning.
 
-Ten classes of photographs are split into two halves, A and B, as in :mod:`benchmarks.halves`. Two
-networks are pretrained on A, or on two of its classes, for different numbers of epochs and registered as
-by ``zoo add``; both networks with random weights are candidates too. All candidates are ranked on B's
-training images, then fully fine-tuned on them with the same learning rate. Agreement is Kendall's tau-b
-of each score: 1 for the same order, 0 for unrelated, -1 for reversed. The best epoch is selected on
-validation images; accuracy is measured on test images, which are not used otherwise.
+Images: ten classes of photographs are split into two halves, A and B, as in :mod:`benchmarks.halves`.
+Starts are EfficientNet-Lite0 to 2 with ImageNet's weights, and networks with random parameters or
+pretrained on A or two of its classes. Texts: SST-2, from all-MiniLM-L6-v2 cut after some of its
+layers, and networks with random parameters. Each is scored by ``zoo recommend`` on the training
+samples, then fully fine-tuned on them with the same learning rate. The epoch is selected on
+validation samples; accuracy is measured on test samples, which are not used otherwise.
+
+Agreement is Kendall's tau-b, which counts ties: 1 for the same order, 0 for unrelated, -1 for reversed.
 """
 
 from __future__ import annotations
 
-import shutil
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -32,75 +37,76 @@ from benchmarks.halves import (
     shrink,
     test_accuracy,
 )
-from benchmarks.report import percent, provenance, table, update_readme
+from benchmarks.report import (
+    Result,
+    measure_once,
+    percent,
+    provenance,
+    read_results,
+    table,
+    update_readme,
+)
+from benchmarks.starts import IMAGES, TEXTS, StartPoint
 from zoo.ranking.results import Ranked
-from zoo.registry.publishing import publish
 
+RESULTS = Path(__file__).with_name("recommend.jsonl")
 SCORES = ("probe", "logme")
+TEXTS_HELD_OUT = {"val": 100, "test": 300}
+"""Texts per class."""
 
 
 @dataclass(frozen=True)
-class Pretraining:
-    """How a candidate backbone is pretrained.
+class Study:
+    """Starts for one dataset.
 
     Attributes:
-        backbone: Name as in ``zoo list``.
-        epochs: Number of epochs on A; 0 for random weights.
-        classes: Number of classes of A to train on; ``None`` for all.
+        title: ``images`` or ``texts``.
+        starts: What is ranked.
+        epochs: Of fine-tuning.
+        lr: Learning rate of all of them.
+        data: What the data is.
     """
 
-    backbone: str
+    title: str
+    starts: Sequence[StartPoint]
     epochs: int
-    classes: int | None = None
-
-    @property
-    def name(self) -> str:
-        """Registered name; the name of the backbone if it is not pretrained."""
-        if not self.epochs:
-            return self.backbone
-        return f"pretrained-{self.backbone}-{self.epochs}" + (
-            f"-of-{self.classes}" if self.classes else ""
-        )
-
-    @property
-    def title(self) -> str:
-        """Label in the table."""
-        if not self.epochs:
-            return f"{self.backbone}, random"
-        duration = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
-        return f"{self.backbone}, {duration} of {f'{self.classes} classes of ' if self.classes else ''}A"
-
-
-CANDIDATES = (
-    Pretraining("cnn", 0),
-    Pretraining("cnn", 1),
-    Pretraining("cnn", 6),
-    Pretraining("cnn", 30),
-    Pretraining("cnn", 20, classes=2),
-    Pretraining("resnet10t", 0),
-    Pretraining("resnet10t", 2),
-    Pretraining("resnet10t", 12),
-)
+    lr: float
+    data: str
 
 
 @click.command()
 @photographs
 @click.option(
-    "--seeds",
-    default="0,1",
+    "--texts",
+    default="../shared/data/sst2",
     show_default=True,
-    help="Comma-separated seeds; one fine-tuning run each.",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with train.tsv, dev.tsv and test.tsv.",
 )
-@click.option("--shots", default=60, show_default=True, help="Training images per class of B.")
-@click.option(
-    "--epochs", default=15, show_default=True, help="Number of epochs of fine-tuning on B."
-)
-@click.option("--image-size", default=32, show_default=True, help="Height and width in pixels.")
+@click.option("--seeds", default="0,1", show_default=True, help="Fine-tuning runs per network.")
+@click.option("--shots", default=60, show_default=True, help="Training samples per class.")
+@click.option("--epochs", default=15, show_default=True, help="Of fine-tuning on images.")
+@click.option("--text-epochs", default=3, show_default=True, help="Of fine-tuning on texts.")
+@click.option("--image-size", default=64, show_default=True, help="Height and width in pixels.")
+@click.option("--results", default=RESULTS, type=click.Path(path_type=Path), help="Saved results.")
 @click.option("--write/--no-write", default=True, help="Whether to update README.md.")
-def main(source: Path, seeds: str, shots: int, epochs: int, image_size: int, write: bool) -> None:
-    """Compare the ranking of zoo recommend with accuracy after fine-tuning."""
+def main(
+    source: Path,
+    texts: Path,
+    seeds: str,
+    shots: int,
+    epochs: int,
+    text_epochs: int,
+    image_size: int,
+    results: Path,
+    write: bool,
+) -> None:
+    """Compare the order of zoo recommend with accuracy after fine-tuning.
+
+    Results are saved for each network, and not measured again.
+    """
     torch.set_num_threads(1)  # a second thread does not speed up such small networks
-    all_seeds, began = [int(seed) for seed in seeds.split(",")], time.monotonic()
+    all_seeds = [int(seed) for seed in seeds.split(",")]
     with own_registry() as work:
         plan = Plan(
             backbone="",
@@ -114,105 +120,200 @@ def main(source: Path, seeds: str, shots: int, epochs: int, image_size: int, wri
         )
         shrink(plan)
         a, b = lay_out(plan, 0)
-        for candidate in CANDIDATES:
-            pretrain(plan, candidate, a)
-        rows = ranked(b)
-        accuracies = {
-            candidate.title: [tune(plan, candidate, b, seed) for seed in all_seeds]
-            for candidate in CANDIDATES
+        about = f"B: {', '.join(plan.halves[1])}, at {image_size} pixels"
+        studies = {
+            Study("images", IMAGES, epochs, float(SAME["lr"]), about): b,
+            Study("texts", TEXTS, text_epochs, 1e-4, "SST-2"): sampled_texts(texts, work, shots),
         }
-    text = report(plan, rows, accuracies, all_seeds, time.monotonic() - began)
+        parts = []
+        for study, data in studies.items():
+            rows = measured(study, plan, a, data, all_seeds, results)
+            parts.append(report(study, rows, shots, all_seeds))
+    text = "\n\n".join([*parts, provenance("recommend")])
     print(text)
     if write:
         update_readme("recommend", text)
 
 
-def pretrain(plan: Plan, candidate: Pretraining, a: Path) -> None:
-    """Train on A and register the result."""
-    if not candidate.epochs:
-        return
-    data = a
-    if candidate.classes:
-        data = a.with_name(candidate.name)
-        for name in plan.halves[0][: candidate.classes]:
-            for split in ("train", "val"):
-                shutil.copytree(a / split / name, data / split / name)
-    run = zoo.finetune(
-        candidate.backbone,
-        data,
-        weights="none",
-        epochs=candidate.epochs,
-        output=plan.work / "runs" / candidate.name,
-        **quietly(plan, seed=0),
-    )
-    publish(candidate.name, run.folder, registry=zoo.Registry.discover())
-    click.echo(f"{run.metrics['accuracy']:.4f} on A  {candidate.title}", err=True)
+def sampled_texts(source: Path, work: Path, shots: int) -> Path:
+    """The folder of a small part of SST-2."""
+    import pandas as pd
+
+    folder = work / "texts"
+    folder.mkdir()
+    for name, file, count in (
+        ("train", "train", shots),
+        *((split, "dev" if split == "val" else split, n) for split, n in TEXTS_HELD_OUT.items()),
+    ):
+        rows = pd.read_csv(source / f"{file}.tsv", sep="\t", quoting=3)
+        part = rows.groupby(rows.columns[-1]).sample(count, random_state=0)
+        part.to_csv(folder / f"{name}.csv", index=False)
+    return folder
 
 
-def ranked(b: Path) -> dict[str, Ranked]:
-    """Ranking results of all candidates, by title."""
-    names = {candidate.name: candidate.title for candidate in CANDIDATES}
-    ranking = zoo.recommend(b, list(names), weights="none", time_limit=None, workers=0)
+def measured(
+    study: Study, plan: Plan, a: Path, data: Path, seeds: Sequence[int], results: Path
+) -> list[Result]:
+    """The saved rows of the starts of a study; those that are missing are measured."""
+    settings = {
+        "study": study.title,
+        "shots": plan.shots,
+        "epochs": study.epochs,
+        "lr": study.lr,
+        "image_size": plan.image_size,
+        "seeds": list(seeds),
+    }
+    for start in study.starts:
+        key = {**settings, "start": start.title}
+        measure_once(results, key, partial(one, study, plan, start, a, data, seeds))
+    titles = [start.title for start in study.starts]
+    found = {
+        row["start"]: row
+        for row in read_results(results)
+        if all(row.get(name) == value for name, value in settings.items())
+    }
+    return [found[title] for title in titles]
+
+
+def one(
+    study: Study, plan: Plan, start: StartPoint, a: Path, data: Path, seeds: Sequence[int]
+) -> dict[str, Any]:
+    """The scores of a start, and its accuracies after fine-tuning."""
+    began = time.process_time()
+    backbone, weights = start.made(plan, a)
+    ranking = zoo.recommend(data, [backbone], weights="none", time_limit=None, workers=0)
     assert not ranking.left_out, ranking.left_out
-    return {names[row.name]: row for row in ranking.ranked}
+    accuracies = [tuned(study, plan, backbone, weights, data, seed) for seed in seeds]
+    return {
+        **{score: getattr(ranking.best, score) for score in SCORES},
+        "draws": [round(draw, 6) for draw in ranking.best.draws],
+        "accuracies": accuracies,
+        "seconds": round(time.process_time() - began, 1),
+    }
 
 
-def tune(plan: Plan, candidate: Pretraining, b: Path, seed: int) -> float:
-    """Accuracy on B's test images after full fine-tuning."""
+def tuned(
+    study: Study, plan: Plan, backbone: Any, weights: str, data: Path, seed: int
+) -> float:  # fmt: skip
+    """Accuracy on test samples after full fine-tuning."""
+    options: dict[str, Any] = {**SAME, **quietly(plan, seed), "lr": study.lr}
+    if study.title == "texts":
+        del options["image_size"]
+    folder = plan.work / "runs" / f"{study.title}-{len(list(plan.work.glob('runs/*')))}"
     run = zoo.finetune(
-        candidate.name,
-        b,
-        weights="auto" if candidate.epochs else "none",
-        epochs=plan.epochs,
-        output=plan.work / "runs" / f"{candidate.name}-b-{seed}",
-        **SAME,
-        **quietly(plan, seed),
+        backbone,
+        data,
+        weights=weights,
+        epochs=study.epochs,
+        output=folder,
+        report=False,
+        **options,
     )
-    accuracy = test_accuracy(run, b)
-    click.echo(f"{accuracy:.4f} on B, seed {seed}  {candidate.title}", err=True)
-    return accuracy
+    return test_accuracy(run, data)
 
 
-def report(
-    plan: Plan,
-    rows: Mapping[str, Ranked],
-    accuracies: Mapping[str, Sequence[float]],
-    seeds: Sequence[int],
-    seconds: float,
-) -> str:
-    """Both tables, the settings, and the machine."""
-    means = {title: statistics.mean(values) for title, values in accuracies.items()}
-    order = sorted(means, key=lambda title: -means[title])
+def report(study: Study, rows: Sequence[Result], shots: int, seeds: Sequence[int]) -> str:
+    """Both tables of a study, and the settings."""
+    ordered = sorted(rows, key=lambda row: -statistics.mean(row["accuracies"]))
     cells = [
         [
-            title,
-            percent(accuracies[title]),
-            *(f"{getattr(rows[title], score):.4f}" for score in SCORES),
+            row["start"],
+            percent(row["accuracies"]),
+            "{:.4f} ({:.4f} to {:.4f})".format(row["probe"], *interval_of(row)),
+            f"{row['logme']:.4f}",
         ]
-        for title in order
+        for row in ordered
     ]
-    taus = [[score, f"{tau(rows, means, score):.2f}"] for score in SCORES]
-    classes = len(plan.halves[1])
+    called = pairs_called_different(rows)
+    taus = [[score, f"{tau(rows, score):.2f}"] for score in SCORES]
+    taus.append(["probe, its ties counted as ties", f"{tau_with_ties(rows):.2f}"])
+    wrong, pairs = called.contradicted, math.comb(len(rows), 2)
+    minutes = sum(row["seconds"] for row in rows) / 60
     facts = (
-        f"{len(rows)} backbones at {plan.image_size} pixels; B: {', '.join(plan.halves[1])}, "
-        f"{plan.shots} training images per class, ranked on all of them (random initialisation at "
-        "zoo's default size); accuracy on "
-        f"test images after {plan.epochs} epochs of `full` at one learning rate, mean ± standard deviation over "
-        f"seeds {', '.join(map(str, seeds))}; chance is {100 / classes:.0f} %. {seconds / 60:.0f} minutes."
+        f"{len(rows)} networks; {study.data}; {shots} training samples per class, ranked on all of "
+        f"them; accuracy on test after {study.epochs} epochs of `full` at learning rate "
+        f"{study.lr:g}, mean ± standard deviation over seeds {', '.join(map(str, seeds))}. "
+        f"{minutes:.0f} minutes of one core. Of {pairs} pairs, the probe calls "
+        f"{called.count} different at 95 %; accuracy after fine-tuning contradicts {wrong} of these"
+        f" and is equal in {called.equal}."
     )
+    head = ["network", "fine-tuned, %", "probe (95 %)", "logme"]
     return "\n\n".join(
         [
-            table(["backbone", "fine-tuned, %", *SCORES], cells),
-            table(["score", "Kendall's tau"], taus),
+            f"**{study.title.capitalize()}**",
+            table(head, cells),
+            table(["score", "Kendall's tau-b"], taus),
             facts,
-            provenance("recommend"),
         ]
     )
 
 
-def tau(rows: Mapping[str, Ranked], means: Mapping[str, float], score: str) -> float:
+@dataclass(frozen=True)
+class Called:
+    """Pairs whose probes differ significantly.
+
+    Attributes:
+        count: How many.
+        contradicted: How many of them accuracy orders the other way.
+        equal: How many of them are equally accurate.
+    """
+
+    count: int
+    contradicted: int
+    equal: int
+
+
+def _accuracy(row: Result) -> float:
+    return statistics.mean(row["accuracies"])
+
+
+def _ranked(row: Result) -> Ranked:
+    """The row as ``zoo recommend`` has it."""
+    return Ranked(
+        name=row["start"],
+        backbone=row["start"],
+        weights="",
+        probe=row["probe"],
+        logme=row["logme"],
+        params=0,
+        feature_dim=0,
+        seconds=None,
+        license="",
+        draws=tuple(row["draws"]),
+    )
+
+
+def interval_of(row: Result) -> tuple[float, float]:
+    """The 95 % interval of the probe."""
+    return _ranked(row).interval or (math.nan, math.nan)
+
+
+def _signs(rows: Sequence[Result]) -> list[tuple[int, int]]:
+    """For each pair, the sign of the probe's difference, 0 for a tie, and that of accuracy."""
+    found = []
+    for one, other in combinations(sorted(rows, key=lambda row: -row["probe"]), 2):
+        tied = _ranked(other).ties_with(_ranked(one))
+        gain = _accuracy(one) - _accuracy(other)
+        found.append((0 if tied else 1, (gain > 0) - (gain < 0)))
+    return found
+
+
+def pairs_called_different(rows: Sequence[Result]) -> Called:
+    """How many pairs the probe calls different, and how they came out."""
+    called = [accuracy for probe, accuracy in _signs(rows) if probe]
+    return Called(len(called), called.count(-1), called.count(0))
+
+
+def tau_with_ties(rows: Sequence[Result]) -> float:
+    """Kendall's tau-b if pairs that do not differ significantly are ties."""
+    signs = _signs(rows)
+    scale = math.sqrt(sum(probe != 0 for probe, _ in signs) * sum(truth != 0 for _, truth in signs))
+    return sum(probe * truth for probe, truth in signs) / scale if scale else math.nan
+
+
+def tau(rows: Sequence[Mapping[str, Any]], score: str) -> float:
     """Kendall's tau-b of a score and accuracy."""
-    return float(kendalltau([getattr(rows[t], score) for t in means], list(means.values()))[0])
+    return float(kendalltau([row[score] for row in rows], [_accuracy(row) for row in rows])[0])
 
 
 if __name__ == "__main__":
