@@ -61,14 +61,19 @@ def command(
 
     Each RUN is compared with the first, on the same samples. Significance is McNemar's test for
     accuracy, and a paired bootstrap for other metrics and for groups of samples, with Holm's correction for more than two
-    runs.
+    runs. Of three or more, those that are unfinished, or whose task, classes or data do not fit, are
+    skipped and named.
     """
     from zoo.engine.progress import Console
+    from zoo.runs.comparable import comparable
     from zoo.runs.compare import compare
     from zoo.runs.opening import open_runs
 
+    fitting, skipped = comparable(runs, on_own_data=data is None)
+    for reason in skipped:
+        note(f"skipped: {reason}")
     found = compare(
-        open_runs(runs, networks=networks),
+        open_runs(fitting, networks=networks),
         data=data,
         split=split,
         metric=metric,

@@ -114,7 +114,7 @@ def compare(
     if len(runs) < 2:
         raise UsageError("a comparison needs at least two runs", hint="zoo compare RUN RUN …")
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
-    _refuse_others(opened)
+    refuse_others(opened)
     task = opened[0].task
     chosen = opened[0].find_metric(metric) if metric else task.selection
     each = [
@@ -155,7 +155,8 @@ def _other_metrics(runs: Sequence[Run]) -> list[str]:
 # -- the same samples --------------------------------------------------------------------------
 
 
-def _refuse_others(runs: Sequence[Run]) -> None:
+def refuse_others(runs: Sequence[Run]) -> None:
+    """Raise a :class:`RunError` if a run has another task or other classes than the first."""
     first = runs[0]
     for run in runs[1:]:
         if run.task.name != first.task.name:
@@ -171,6 +172,12 @@ def _refuse_others(runs: Sequence[Run]) -> None:
                 f"{', '.join(differ[:5])}{', …' if len(differ) > 5 else ''}",
                 hint="Compare runs that were trained on the same classes.",
             )
+
+
+def common_samples(first: Run, other: Run) -> None:
+    """Raise a :class:`RunError` if two runs have no validation samples in common."""
+    runs = [first, other]
+    _in_common(runs, [_in_order(run.evaluated()[0], run.classes, first.classes) for run in runs])
 
 
 def _in_order(
