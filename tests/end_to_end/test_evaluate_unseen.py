@@ -135,3 +135,47 @@ def test_a_run_that_has_lost_its_digests_says_so(trained: Run, photos: Path, zoo
     told = zoo_cli("evaluate", trained.folder, "--data", photos)
     assert "no record of its training samples" in told.err
     assert json.loads((trained.folder / "run.json").read_text())["data"]["val_fingerprint"]
+
+
+def test_without_data_it_is_the_runs_own_test_split_or_else_val(
+    trained: Run, photos: Path, zoo_cli: Zoo, tmp_path: Path
+) -> None:
+    given = zoo_cli("evaluate", trained.folder, "--data", trained.record["request"]["data"])
+    own = zoo_cli("evaluate", trained.folder)
+    assert own.out == given.out
+    assert "which the run was trained on: val" in own.err
+    for name in ("train", "test"):
+        shutil.copytree(photos, tmp_path / "split" / name)
+    for path in (tmp_path / "split" / "test").rglob("[0-9].jpg"):  # ten of each class are others
+        path.write_bytes(path.read_bytes() + b"\0")
+    record = json.loads((trained.folder / "run.json").read_text())
+    record["request"]["data"] = str(tmp_path / "split")
+    (trained.folder / "run.json").write_text(json.dumps(record))
+    found = zoo_cli("evaluate", trained.folder, "--json")
+    assert (found.json["split"], list(found.json["splits"])) == ("test", ["test"])
+    assert "which the run was trained on: test" in found.err
+
+
+@pytest.mark.parametrize(
+    ("request_json", "message"),
+    [
+        (None, "does not record where its data is"),
+        ({"data": "memory:DataFrame"}, "data in memory"),
+        ({"data": "/nowhere/photos"}, "no file or folder /nowhere/photos"),
+    ],
+)
+def test_own_data_that_is_not_there_is_said(
+    trained: Run, request_json: dict[str, str] | None, message: str
+) -> None:
+    request = trained.record.pop("request")
+    if request_json:
+        trained.record["request"] = {**request, **request_json}
+    with pytest.raises((DataError, RunError), match=message) as failed:
+        trained.evaluate()
+    assert failed.value.hint
+
+
+def test_a_run_on_the_demo_data_is_evaluated_on_it(tmp_path: Path) -> None:
+    run = zoo.finetune("cnn", classes=2, **{**QUICK, "output": tmp_path / "demo"})
+    (result,) = run.evaluate().values()
+    assert dict(result.metrics)["accuracy"] == pytest.approx(run.metrics["accuracy"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
+  zoo evaluate runs/resnet18-1
   zoo evaluate runs/resnet18-1 --data photos/
   zoo evaluate runs/resnet18-1 --data photos/ --split val
   zoo evaluate runs/resnet18-1 --data photos/ --tta
@@ -28,7 +29,7 @@ Examples:
 """
 )
 @run_argument
-@data_option("Data: a folder, a table, or hf:NAME.", required=True)
+@data_option("Data: a folder, a table, or hf:NAME (default: the run's own).")
 @click.option(
     "--split", metavar="val|test", help="Evaluate one split only (default: all held-out splits)."
 )
@@ -45,7 +46,7 @@ Examples:
 @json_option()
 def command(
     run: Path,
-    data: str,
+    data: str | None,
     split: str | None,
     metric: str | None,
     tta: bool,
@@ -67,7 +68,8 @@ def command(
     first metric follows.
 
     If the data has a test split, prints the metrics of both validation and test. Samples that the
-    run was trained on are recognised by their contents and left out.
+    run was trained on are recognised by their contents and left out. Without --data, evaluates on
+    the data that the run was trained on: its test split, or else its validation split.
     """
     import zoo
     from zoo.engine.progress import Console

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from zoo.data.dataset import open_data
 from zoo.data.evaluation_samples import EvaluationSamples, evaluation_samples
 from zoo.data.memory.source import DataSource, source_name
 from zoo.data.reports import BadFiles, Findings
-from zoo.data.samples import Samples
+from zoo.data.samples import Samples, Splits
 from zoo.data.sources.columns import ColumnNames
 from zoo.data.sources.dialects import Quoting
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError
 from zoo.modalities.image.not_seen import Reading
 from zoo.runs.opened import OpenedRun
+from zoo.runs.own_data import own_demo, own_source
 from zoo.runs.predictions import EvaluatedSamples, evaluated_samples
 from zoo.runs.trained_on import read_digests
+from zoo.system.offline import no_network
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.optimism import interval
 from zoo.tasks.task import Task
@@ -89,9 +92,32 @@ def evaluate_each(
     return predicted, samples, f"{words} of {source_name(data)}{but}"
 
 
+def held_out_of_own(
+    run: OpenedRun, split: str | None, *, reporter: Reporter, **options: Any
+) -> dict[str, EvaluationSamples]:
+    """One split of the run's own data: ``split``, else ``test`` if there is one, else ``val``.
+
+    A recorded dataset of the Hub is read from the cache only: a run folder may name any dataset.
+
+    Raises:
+        RunError: The run does not say where its data is.
+        DataError: The data is not there any more.
+    """
+    source = own_source(run)
+    if (run.record["request"] or {}).get("bad_files") == "skip":
+        options["bad_files"] = "skip"
+    with no_network():
+        found = held_out_samples(run, source, split, reporter=reporter, **options)
+    chosen = next(name for name in (split, "test", *found) if name in found)
+    reporter.note(
+        f"evaluating on {source or 'the demo data'}, which the run was trained on: {chosen}"
+    )
+    return {chosen: found[chosen]}
+
+
 def held_out_samples(
     run: OpenedRun,
-    data: DataSource,
+    data: DataSource | None,
     split: str | None,
     *,
     text_column: ColumnNames = None,
@@ -102,21 +128,13 @@ def held_out_samples(
 ) -> dict[str, EvaluationSamples]:
     """The samples of ``data`` that an evaluation uses, by split; see :meth:`zoo.Run.evaluate`."""
     trained = run.training_data
-    splits = open_data(
+    splits = _opened(
+        run,
         data,
-        kind=run.modality,
-        tasks=(run.task,),
-        need="evaluate",
-        known_classes=run.classes,
-        val_split=trained.val_split,
-        test_split=trained.test_split,
-        seed=trained.seed,
-        text_column=text_column or trained.columns.inputs,
-        label_column=label_column or trained.columns.labels,
-        learned=trained.learned,
+        text_column=text_column,
+        label_column=label_column,
         bad_files=bad_files,
-        quoting=quoting or trained.columns.quoting,
-        groups=trained.groups,
+        quoting=quoting,
     )
     for fact in splits.notes:
         reporter.note(fact)
@@ -139,6 +157,37 @@ def held_out_samples(
         for fact in each.notes:
             reporter.note(fact)
     return fitting
+
+
+def _opened(
+    run: OpenedRun,
+    data: DataSource | None,
+    *,
+    text_column: ColumnNames,
+    label_column: ColumnNames,
+    bad_files: BadFiles,
+    quoting: Quoting | None,
+) -> Splits:
+    """The splits of ``data``, read as in training; ``None`` is the demo data."""
+    if data is None:
+        return own_demo(run)
+    trained = run.training_data
+    return open_data(
+        data,
+        kind=run.modality,
+        tasks=(run.task,),
+        need="evaluate",
+        known_classes=run.classes,
+        val_split=trained.val_split,
+        test_split=trained.test_split,
+        seed=trained.seed,
+        text_column=text_column or trained.columns.inputs,
+        label_column=label_column or trained.columns.labels,
+        learned=trained.learned,
+        bad_files=bad_files,
+        quoting=quoting or trained.columns.quoting,
+        groups=trained.groups,
+    )
 
 
 def _fitting(found: EvaluationSamples, reading: Reading) -> EvaluationSamples:

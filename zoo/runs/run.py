@@ -172,7 +172,7 @@ class Run(ShownRun):
 
     def evaluate(
         self,
-        data: DataSource,
+        data: DataSource | None = None,
         *,
         split: str | None = None,
         metric: str | None = None,
@@ -193,6 +193,7 @@ class Run(ShownRun):
 
         Args:
             data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`.
+                By default the data that the run was trained on: its test split, else ``val``.
             split: Evaluate this split only.
             metric: A metric to compute, such as ``auroc``; by default the run's selection metric.
             tta: As for :meth:`predict`.
@@ -207,13 +208,15 @@ class Run(ShownRun):
         Raises:
             ClassesError: The data has a class that the run does not know.
             DataError: The data is for another task, or holds training samples only.
+            RunError: The run does not know where its own data is.
         """
         task = self.task if metric is None else self.task.selecting(self.find_metric(metric))
         if tta:
             note_cost(self.views(), reporter or Quiet())
-        held_out = evaluating.held_out_samples(
-            self,
-            data,
+        samples = partial(evaluating.held_out_samples, self, data)
+        if data is None:
+            samples = partial(evaluating.held_out_of_own, self)
+        held_out = samples(
             split,
             text_column=text_column,
             label_column=label_column,
