@@ -33,17 +33,18 @@ _run_option = section("Run and hardware")
     epilog="""\b
 Examples:
   zoo finetune resnet18 --classes 5
-  zoo finetune resnet18 --data photos/
-  zoo finetune vgg16 --data photos/ --strategy probe
-  zoo finetune resnet50 --data photos/ --strategy full --freeze-until layer2
-  zoo finetune bert-base-uncased --data reviews.csv --strategy lora
-  zoo finetune lstm --data reviews.tsv --label-column stars
-  zoo finetune cnn --data houses.csv --task regression --label-column price
-  zoo finetune my_file.py:build_net --data photos/
+  zoo finetune resnet18 photos/
+  zoo finetune vgg16 photos/ --strategy probe
+  zoo finetune resnet50 photos/ --strategy full --freeze-until layer2
+  zoo finetune bert-base-uncased reviews.csv --strategy lora
+  zoo finetune lstm reviews.tsv --label-column stars
+  zoo finetune cnn houses.csv --task regression --label-column price
+  zoo finetune my_file.py:build_net photos/
   zoo finetune --resume runs/resnet18-1
 """,
 )
 @click.argument("backbone", required=False, shell_complete=completion.names)
+@click.argument("path", metavar="[DATA]", required=False, shell_complete=completion.paths)
 @_optimisation_option(
     "--find-lr", is_flag=True, help="Run a learning-rate range test, print the result, and stop."
 )
@@ -88,12 +89,14 @@ Examples:
 )
 @json_option(option=_run_option)
 @click.pass_context
-def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context, /, backbone: str | None, path: str | None, as_json: bool, **options: Any
+) -> None:
     """Fine-tune a backbone on your images, texts or recordings.
 
     With pretrained weights, trains the head first on cached features, then the whole network
-    (two-stage); from scratch, trains the whole network (full). Writes a run folder. Without
-    --data, uses a small demo dataset.
+    (two-stage); from scratch, trains the whole network (full). Writes a run folder. DATA may be
+    given as --data too; without it, uses a small demo dataset.
 
     BACKBONE is a name from 'zoo list', or FILE.py:NAME, a function in your own file that returns the
     network.
@@ -103,7 +106,7 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
     options = {key: value for key, value in options.items() if value not in (None, ())}
     resumed, find_lr = options.pop("resume", None), options.pop("find_lr")
     if resumed:
-        _refuse_others(ctx, backbone)
+        _refuse_others(ctx, backbone, path)
         run = _resumed(resumed, options)
     elif "network" in options:
         raise UsageError(
@@ -113,7 +116,7 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
     elif backbone is None:
         raise UsageError(
             "no backbone given",
-            hint="zoo finetune BACKBONE --data PATH; 'zoo list' shows the backbones.",
+            hint="zoo finetune BACKBONE DATA; 'zoo list' shows the backbones.",
         )
     else:
         if sys.stderr.isatty() and _is_first_process():
@@ -124,7 +127,8 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
 
         output, (run_options, surgery) = options.pop("output", None), _run_options(options, find_lr)
         name, network = named_network(backbone)
-        request = Request.from_options(name, options.pop("data", None), options, surgery=surgery)
+        data = _one_data(path, options.pop("data", None))
+        request = Request.from_options(name, data, options, surgery=surgery)
         run_options = replace(run_options, network=network)
         if find_lr:
             _print_learning_rate(finetune.find_rate(request, output, run_options), as_json)
@@ -132,6 +136,15 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
         run = finetune.run(request, output, run_options)
     if _is_first_process():
         print_result(run, as_json)
+
+
+def _one_data(path: str | None, option: str | None) -> str | None:
+    """The data, given as an argument or as ``--data``."""
+    if path is not None and option is not None:
+        raise UsageError(
+            f"data given twice: {path} and --data {option}", hint="Leave one of them out."
+        )
+    return option if path is None else path
 
 
 _CARRIED_OUT = ("save_every", "track", "report", "profile")
@@ -169,18 +182,17 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Run:
     return resume(folder, _run_options(options)[0], network)
 
 
-def _refuse_others(ctx: click.Context, backbone: str | None) -> None:
+def _refuse_others(ctx: click.Context, backbone: str | None, path: str | None) -> None:
     """Refuse options that would change a run that is resumed."""
     allowed = {"resume", *_CARRIED_OUT, "as_json", "surgery", "network"}
     given = [
         f"--{name.replace('_', '-')}"
         for name in ctx.params
         if name not in allowed
-        and name != "backbone"
+        and name not in ("backbone", "path")
         and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
-    if backbone:
-        given.insert(0, backbone)
+    given = [*filter(None, (backbone, path)), *given]
     if given:
         raise UsageError(
             f"--resume does not accept {', '.join(given)}: a run resumes with its own options",
