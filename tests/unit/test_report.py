@@ -88,8 +88,9 @@ def test_without_mistakes_the_least_sure_are_shown() -> None:
 def test_of_several_classes_the_most_wrong_decision_is_named() -> None:
     evaluated = _evaluated([[1.0, 0.0, 1.0]], [[0.9, 0.8, 0.1]])
     (found,) = MultiLabel().cases(evaluated.outputs, evaluated.labels, ["red", "round", "old"])
-    assert (found.predicted, found.true, found.output) == ("not old", "red, old", 2)
-    assert found.confidence == pytest.approx(0.9)
+    assert (found.decision, found.output) == ("old missed", 2)
+    assert (found.predicted, found.true) == ("red, round", "red, old")
+    assert found.confidence == pytest.approx(0.1)  # of the class that was missed
 
 
 def test_the_largest_error_is_measured_by_the_spread_of_its_column() -> None:

@@ -11,8 +11,8 @@ import torch
 
 import zoo
 from zoo.modalities.image.attribution import grad_cam
+from zoo.runs.how_trained import strategy_in_words, strengths_of, without_folders
 from zoo.runs.predictions import EvaluatedSamples
-from zoo.runs.report.facts import strategy_in_words
 from zoo.runs.report.tables import learning_curves
 from zoo.tasks.multi_label import MultiLabel
 
@@ -49,7 +49,8 @@ def test_the_table_of_a_probe_calls_a_strength_a_strength(
     table = parts.epochs(lines, "macro_f1", {"macro_f1": "macro F1"}.get)
     assert f'<th scope="col">{unit}</th>' in table
     assert f'aria-label="Every {unit}"' in table
-    assert ("probe, strength 0.01<" in table) is ("strength" in unit)
+    assert (">0.01</th>" in table.replace("strength ", "")) is ("strength" in unit)
+    assert ('<th scope="row">3</th>' in table) is ("epoch" in unit)  # counted without the strengths
 
 
 def test_a_metric_with_a_capital_inside_keeps_its_name_as_a_title() -> None:
@@ -61,13 +62,22 @@ def test_the_strategy_names_what_a_phase_used_and_nothing_else() -> None:
     recipe = {"strategy": "two-stage", "lr": 0.1, "batch_size": 32, "epochs": 5}
     probe = {"name": "probe", "solver": "lbfgs", "settings": {"seed": 0}}
     full = {"name": "full", "epochs": 5, "lr": 0.1, "settings": {"batch_size": 32}}
+    tried = [line | {"best": k < 2} for k, line in enumerate(SOLVED)]
     assert strategy_in_words(recipe | {"strategy": "probe"}, [probe]) == (
-        "probe; probe: head fitted by L-BFGS"
+        "probe: head fitted by L-BFGS"
+    )
+    assert strategy_in_words(recipe | {"strategy": "probe"}, [probe], *strengths_of(tried)) == (
+        "probe: head fitted by L-BFGS, 5 strengths of L2 regularisation, 1 to 0.0001; chosen: 0.1"
     )
     assert strategy_in_words(recipe, [probe, full]).endswith(
         "; full: 5 epochs, learning rate 0.1, batches of 32"
     )
     assert strategy_in_words(recipe, None) == "two-stage"
+
+
+def test_a_path_on_somebodys_disk_is_shown_by_its_name() -> None:
+    found = [without_folders(each) for each in ("/home/me/photos", r"C:\me\w.pt", "hf:a/b", "data")]
+    assert found == ["photos", "w.pt", "hf:a/b", "data"]
 
 
 def test_of_a_class_that_is_ruled_out_the_map_shows_what_spoke_against_it() -> None:
@@ -86,7 +96,7 @@ def test_of_a_class_that_is_ruled_out_the_map_shows_what_spoke_against_it() -> N
         ("a", "b"), np.array([[1, 0], [0, 1]]), np.array([[0.1, 0.2], [0.9, 0.8]])
     )
     found = {
-        case.predicted: case.against
+        case.decision: case.against
         for case in MultiLabel().cases(evaluated.outputs, evaluated.labels, ["x", "y"])
     }
-    assert found == {"not x": True, "x": False}
+    assert found == {"x missed": True, "x wrongly given": False}

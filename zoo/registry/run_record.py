@@ -222,7 +222,7 @@ def lineage(record: Mapping[str, Any]) -> str:
     """
     steps = []
     while origin := record["origin"]:
-        name = origin["name"] or origin["run"]
+        name = origin["name"] or os.path.basename(origin["run"].rstrip("/\\"))
         steps.append(f"{name} ({origin['backbone']}, trained on {origin['data']})")
         record = origin
     weights = record["weights"]

@@ -9,8 +9,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.engine.strategies import STRENGTHS
 from zoo.registry.adapter_record import ADAPTER_FILE, MODEL
 from zoo.registry.run_record import lineage
+from zoo.runs.how_trained import strategy_in_words, without_folders
 from zoo.runs.made_of import made_of
 from zoo.runs.privacy import guarantee, mechanism, not_covered
 from zoo.tasks import task_from_json
@@ -90,16 +92,19 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
     results, data, recipe = record["results"], record["data"], record["recipe"]
     weights = record["weights"]
     started = (
-        f"{plain(weights['tag'])} ({plain(weights['uri'])})" if weights else "random initialisation"
+        f"{plain(weights['tag'])} ({plain(without_folders(weights['uri']))})"
+        if weights
+        else "random initialisation"
     )
     if record["origin"]:
         started = plain(lineage(record))
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
+    renamed = task.wording.metric_titles
     metrics = "\n".join(
-        f"| {plain(title_of(key, task.selection))} (validation) | {'undefined' if value is None else _number(value, '.4f')} |"
-        for key, value in results["metrics"].items()
-        if key != "loss"
+        f"| {plain(_title(task, key))} (validation) | {'undefined' if value is None else _number(value, '.4f')} |"
+        for key, value in sorted(results["metrics"].items(), key=lambda item: item[0] in renamed)
+        if key != "loss" or task.selection.key == key
     )
     return f"""# {plain(name)}
 
@@ -109,13 +114,34 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
 | --- | --- |
 | task | {plain(task.name)} |
 | {task.wording.outputs} | {classes} |
-| data | {plain(data["source"])}: {_number(data["train"])} training, {_number(data["val"])} validation samples |
+| data | {plain(without_folders(data["source"]))}: {_number(data["train"])} training, {_number(data["val"])} validation samples |
 | started from | {started} |
 {_made_of(record)}| license of those weights | {license_of(record)} |
-| strategy | {plain(recipe["strategy"])}, learning rate {_number(recipe["lr"], "g")}, seed {_number(recipe["seed"])} |
-| best epoch | {_number(results["best_epoch"])} |
-{metrics}
+| strategy | {plain(_strategy(record))} |
+| seed | {_number(recipe["seed"])} |
+{_best_epoch(record)}{metrics}
 """
+
+
+def _title(task: Task, key: str) -> str:
+    return task.wording.metric_titles.get(key) or title_of(key, task.selection)
+
+
+def _strategy(record: Mapping[str, Any]) -> str:
+    """The strategy with its settings; of L-BFGS the strength of the head, if that was the best."""
+    chosen = record["results"].get("best_strength")
+    return strategy_in_words(record["recipe"], record.get("phases"), STRENGTHS, chosen)
+
+
+def _best_epoch(record: Mapping[str, Any]) -> str:
+    """A row of the table; empty if the best is no epoch, but a strength of regularisation."""
+    results, phases = record["results"], record.get("phases")
+    if "best_strength" in results:
+        return ""
+    solved = isinstance(phases, list) and any("epochs" not in phase for phase in phases)
+    best = results["best_epoch"]
+    number = best - len(STRENGTHS) if solved and isinstance(best, int) else best
+    return f"| best epoch | {_number(number)} |\n"
 
 
 def _made_of(record: Mapping[str, Any]) -> str:

@@ -24,6 +24,9 @@ class Case:
         wrong: Whether it is a mistake.
         against: Whether the prediction is "not this class", so that evidence against the output
             is to be attributed.
+        decision: The decision on one of several outputs, in words, if the prediction consists of
+            several; ``confidence`` is then the probability of that output.
+        output_name: The name of that output.
     """
 
     index: int
@@ -33,6 +36,8 @@ class Case:
     confidence: float | None
     wrong: bool
     against: bool = False
+    decision: str = ""
+    output_name: str = ""
 
 
 def at(values: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.float64]:

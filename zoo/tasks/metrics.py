@@ -65,6 +65,12 @@ class Selection:
         shown = "" if self.argument is None else f"{self.argument:g}"
         return self.metric.title.replace("{}", shown)
 
+    @property
+    def heading(self) -> str:
+        """The title with a capital, unless it has one already: mAP stays mAP."""
+        title = self.title
+        return title if any(letter.isupper() for letter in title) else title.capitalize()
+
     def value(self, task: Kinds, given: MetricInput) -> float:
         """The value for a task, NaN if it is undefined.
 

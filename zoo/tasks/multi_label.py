@@ -105,7 +105,8 @@ class MultiLabel(SelectingTask):
         CLASSES,
         each=", multi-label",
         units="at a threshold of 0.5",
-        judgements="decisions, one a class and sample,",
+        judgements="decisions, one a class and sample",
+        metric_titles={"accuracy": "exact match"},
     )
     probe: ClassVar[Probe] = Probe(
         metric="mAP",
@@ -276,7 +277,7 @@ class MultiLabel(SelectingTask):
     def cases(
         self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
     ) -> list[Case]:
-        """The class with the largest error of each sample."""
+        """The class with the largest error of each sample: missed, or wrongly given."""
         truth = labels > 0
         wrong = (outputs >= THRESHOLD) != truth  # (N, classes)
         sure = np.maximum(outputs, 1 - outputs)
@@ -288,15 +289,20 @@ class MultiLabel(SelectingTask):
             place = int(most[i] if mistaken else least[i])
             yes, name = bool(outputs[i, place] >= THRESHOLD), classes[place]
             true_classes = [classes[int(k)] for k in np.flatnonzero(truth[i])]
+            given = [classes[int(k)] for k in np.flatnonzero(outputs[i] >= THRESHOLD)]
             found.append(
                 Case(
                     index=i,
                     output=place,
-                    predicted=name if yes else f"not {name}",
+                    predicted=", ".join(given) or "none of the classes",
                     true=", ".join(true_classes) or "none of the classes",
-                    confidence=float(sure[i, place]),
+                    confidence=float(outputs[i, place]),
                     wrong=mistaken,
                     against=not yes,
+                    output_name=name,
+                    decision=(f"{name} wrongly given" if yes else f"{name} missed")
+                    if mistaken
+                    else (name if yes else f"not {name}"),
                 )
             )
         return found
@@ -310,9 +316,9 @@ class MultiLabel(SelectingTask):
     # -- in words --------------------------------------------------------------------------------
 
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
-        """How many samples have all labels right."""
-        right = round(metrics["accuracy"] * count)
-        return f" (multi-label). Exact match on {right:,} of {where}."
+        """The selection metric."""
+        del count
+        return f" (multi-label). {self.selection.heading} {metrics[self.selection.key]:.4g} on {where}."
 
     def outputs_in_words(self, names: Sequence[str]) -> str:
         """How to compute probabilities."""

@@ -329,9 +329,11 @@ class Regression(SelectingTask):
     # -- in words --------------------------------------------------------------------------------
 
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
-        """The mean absolute error."""
+        """The selection metric, and the mean absolute error."""
         del count
-        return f". Mean absolute error {metrics['mae']:.4g} on {where}."
+        chosen = self.selection
+        error = "" if chosen.key == "mae" else f", mean absolute error {metrics['mae']:.4g}"
+        return f". {chosen.heading} {metrics[chosen.key]:.4g}{error} on {where}."
 
     def outputs_in_words(self, names: Sequence[str]) -> str:
         """A formula for each number."""

@@ -88,6 +88,7 @@ def curves(
         )
         for name, line in series.items()
     )
+    lines = tuple(line for line in lines if line.points)
     begins = [i for i, phase in enumerate(phases) if i == 0 or phase != phases[i - 1]]
     every = max(1, math.ceil(count / 8))
     return Curves(

@@ -13,12 +13,12 @@ from zoo.contract.extensions import Metric
 from zoo.modalities import modality_of
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import lineage
+from zoo.runs.how_trained import strategy_in_words, strengths_of, without_folders
 from zoo.runs.made_of import made_of, remarks
 from zoo.runs.privacy import attack_in_words, guarantee, mechanism, not_covered
 from zoo.runs.reliability import BINS
 from zoo.runs.report.numbers import as_float, byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
-from zoo.system.plurals import counted
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import metrics_of, title_of
 from zoo.tasks.optimism import wilson
@@ -39,17 +39,20 @@ def lede(subject: Subject, evaluation: Evaluation) -> str:
 def headline(
     subject: Subject, evaluation: Evaluation, error: float | None
 ) -> list[tuple[str, str, str]]:
-    """The main metrics: name, value, and meaning or confidence interval."""
-    chosen = subject.task.selection
+    """The selection metric, then the others: name, value, and meaning or confidence interval."""
+    chosen, renamed = subject.task.selection, subject.task.wording.metric_titles
     known = {**metrics_of(subject.task), chosen.key: chosen.metric}
+    values = sorted(
+        evaluation.metrics.items(), key=lambda item: (item[0] != chosen.key, item[0] in renamed)
+    )
     cells = [
         (
-            title_of(key, chosen),
+            renamed.get(key) or title_of(key, chosen),
             rounded(value),
             _interval(subject, key, value)
             or _meaning(known.get(key), value, len(subject.evaluated)),
         )
-        for key, value in evaluation.metrics.items()
+        for key, value in values
     ]
     if error is not None:
         cells.append(("calibration error", rounded(error), f"ECE, {BINS} bins"))
@@ -85,7 +88,7 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
     facts = [
         (
             "data",
-            f"{data['source']}: {data['train']:,} training, {data['val']:,} validation samples",
+            f"{without_folders(data['source'])}: {data['train']:,} training, {data['val']:,} validation samples",
         ),
         (subject.task.wording.outputs, names),
         ("task", subject.task.name),
@@ -95,7 +98,10 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
         ("made of", made_of(record)),
         ("license of the weights", str((weights or {}).get("license") or "") if weights else ""),
         ("head", str(record["head"])),
-        ("strategy", strategy_in_words(recipe, record.get("phases"))),
+        (
+            "strategy",
+            strategy_in_words(recipe, record.get("phases"), *strengths_of(subject.history)),
+        ),
         ("selection metric", subject.task.selection.title),
         ("surgery", str(record.get("surgery") or "")),
         ("seed", str(recipe.get("seed", ""))),
@@ -120,23 +126,6 @@ def _entry(entry: Mapping[str, Any]) -> str:
     since = f"from step {start + 1}" if isinstance(start, int) else "not"
     until = "" if stop is None else f" to {stop}"
     return f"{entry.get('of')} {since}{until} ({entry.get('verdict')}{measured})"
-
-
-def strategy_in_words(recipe: Mapping[str, Any], phases: Any) -> str:
-    """The strategy, and the settings of its phases."""
-    strategy = str(recipe.get("strategy", ""))
-    if not isinstance(phases, list):
-        return strategy
-    return "; ".join([strategy, *(_phase(phase) for phase in phases)])
-
-
-def _phase(phase: Mapping[str, Any]) -> str:
-    if "epochs" not in phase:
-        return f"{phase['name']}: head fitted by L-BFGS"
-    used = phase["settings"]
-    size = used.get("batch_size", used.get("probe_batch_size"))
-    batches = f", batches of {size:g}" if isinstance(size, int) else ""
-    return f"{phase['name']}: {counted(phase['epochs'], 'epoch')}, learning rate {phase['lr']:g}{batches}"
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:

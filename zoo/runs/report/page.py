@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.registry.run_record import damaged
+from zoo.runs.how_trained import strengths_of
 from zoo.runs.reliability import BINS, calibration
 from zoo.runs.report import charts, facts, tables
 from zoo.runs.report.gallery import gallery
@@ -114,6 +115,8 @@ def _context(subject: Subject) -> dict[str, Any]:
     found = calibration(task, evaluated.outputs, evaluated.labels)
     divided = task.decode(logits / (fitted["temperature"] if fitted else 1.0))
     after = calibration(task, divided, evaluated.labels)
+    changed = after if fitted and fitted["temperature"] != 1 else None
+    strengths, strength = strengths_of(subject.history)
     return {
         "title": subject.folder.resolve().name,
         "backbone": str(record["backbone"]),
@@ -130,6 +133,8 @@ def _context(subject: Subject) -> dict[str, Any]:
             subject.history, record["results"].get("best_epoch"), subject.task.selection
         ),
         "epochs": subject.history,
+        "strengths": strengths,
+        "strength": strength,
         "leading": tables.leading_key(subject.history),
         "rows": tables.class_table(evaluation),
         "confusion": tables.confusion(evaluation, subject.classes),
@@ -137,7 +142,7 @@ def _context(subject: Subject) -> dict[str, Any]:
         "calibrated": after,
         "temperature": fitted,
         "bins": BINS,
-        "reliability": charts.reliability(found, after) if found else None,
+        "reliability": charts.reliability(found, changed) if found else None,
         "folds": tables.fold_table(record["results"].get("folds")),
         "scatters": tables.scatters(subject),
         "gallery": gallery(subject),
