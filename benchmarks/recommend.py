@@ -264,7 +264,7 @@ class Called:
 
 
 def _accuracy(row: Result) -> float:
-    return statistics.mean(row["accuracies"])
+    return float(statistics.mean(row["accuracies"]))
 
 
 def _ranked(row: Result) -> Ranked:
