@@ -207,6 +207,7 @@ def nearest_word(name: str, names: Iterable[str]) -> str:
             return known[meant]
     begun = [key for key in known if len(word) > 2 and key.startswith(word)]
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_CLOSE)
+    near = near or [key for key in known if sorted(key) == sorted(name.lower())]  # dgo: dog
     return known[(near or begun)[0]] if near or len(begun) == 1 else ""
 
 

@@ -52,7 +52,8 @@ def comparable(
             "fewer than two of these runs can be compared:\n" + "\n".join([*reasons, *best[1]]),
             hint="Compare finished runs of the same task and data; 'zoo runs' lists them.",
         )
-    return tuple(best[0]), (*reasons, *best[1])
+    left = [folder for folder in folders if folder in best[0]]  # also what was given twice
+    return tuple(left), (*reasons, *best[1])
 
 
 def _misfit(first: Run, other: Run, *, on_own_data: bool) -> str:

@@ -38,7 +38,10 @@ def _phase(phase: Mapping[str, Any], strengths: Sequence[float], chosen: float |
     used = phase["settings"]
     size = used.get("batch_size", used.get("probe_batch_size"))
     batches = f", batches of {size:g}" if isinstance(size, int) else ""
-    return f"{phase['name']}: {counted(phase['epochs'], 'epoch')}, learning rate {phase['lr']:g}{batches}"
+    epochs, rate = phase["epochs"], phase["lr"]
+    trained = counted(epochs, "epoch") if isinstance(epochs, int) else f"{epochs} epochs"
+    lr = f"{rate:g}" if isinstance(rate, (int, float)) else str(rate)  # a record may hold anything
+    return f"{phase['name']}: {trained}, learning rate {lr}{batches}"
 
 
 def _strengths(strengths: Sequence[float], chosen: float | None) -> str:
