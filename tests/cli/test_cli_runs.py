@@ -14,7 +14,14 @@ from zoo.errors import RunError
 from zoo.registry import run_list
 
 
-def _run(folder: Path, *, backbone: str, finished: bool = True, score: float = 0.5) -> Path:
+def _run(
+    folder: Path,
+    *,
+    backbone: str,
+    finished: bool = True,
+    score: float = 0.5,
+    metric: str = "accuracy",
+) -> Path:
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"x" * 1_000)
     record = {
@@ -32,11 +39,11 @@ def _run(folder: Path, *, backbone: str, finished: bool = True, score: float = 0
         "device": "cpu",
         "versions": {},
         "recipe": {},
-        "task": {"name": "single-label", "metric": "accuracy"},
+        "task": {"name": "single-label", "metric": metric},
         "strategy": "probe",
         "phases": [{"epochs": 2}, {"epochs": 3}],
         "data": {"source": "plants/"},
-        "results": {"metrics": {"accuracy": score}},
+        "results": {"metrics": {metric: score}},
     }
     (folder / "run.json").write_text(json.dumps(record))
     return folder
@@ -85,6 +92,13 @@ def test_runs_are_filtered_and_sorted(zoo: Zoo, runs: Path) -> None:
     assert names("--data", "plant*", "--state", "stopped") == ["cnn-2"]
     assert "No run passes these filters; 5 runs" in zoo("runs", "--data", "cars").err
     assert "Did you mean 'finished'?" in zoo("runs", "--state", "done").err
+
+
+def test_the_best_score_is_first_also_where_lower_is_better(zoo: Zoo, tmp_path: Path) -> None:
+    for name, score in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        _run(tmp_path / "runs" / name, backbone="cnn", score=score, metric="mae")
+    found = zoo("runs", tmp_path / "runs", "--sort", "score", "--json").document
+    assert [Path(each["run"]).name for each in found] == ["b", "c", "a"]
 
 
 def test_no_runs_is_said(zoo: Zoo, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def _table(path: Path, first: int, groups: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_interval_is_printed_and_in_json_and_counts_groups(
     tmp_path: Path, zoo_cli: Zoo
 ) -> None:

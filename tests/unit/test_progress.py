@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import sys
 from typing import Any
@@ -119,3 +120,5 @@ def test_forced_colours_make_no_terminal_of_a_pipe(
 def test_a_sparkline_has_one_bar_for_each_value() -> None:
     assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
     assert sparkline([0.3, 0.3]) == "▁▁"
+    assert sparkline([math.nan, 0.0, 1.0]) == " ▁█"
+    assert sparkline([math.nan]) == " "

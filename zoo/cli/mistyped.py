@@ -76,8 +76,8 @@ _DEVICE = ("--device cuda",)
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--gpu": _DEVICE,
     "--cuda": _DEVICE,
-    "--gpus": ("--devices", *_DEVICE),
-    "--num-gpus": ("--devices", *_DEVICE),
+    "--gpus": _DEVICE,
+    "--num-gpus": _DEVICE,
     "--cpu": ("--device cpu",),
     "--mps": ("--device mps",),
     "--learning-rate": ("--lr",),
@@ -145,7 +145,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--limit": ("--time-limit",),
     "--max-time": ("--time-limit",),
     "--type": ("--modality", "--task"),
-    "--filter": ("PATTERN", "--where"),
+    "--filter": ("PATTERN",),
     "--query": ("PATTERN",),
 }
 """What other tools call an option, and what it is called here: the first that the command has."""

@@ -18,6 +18,7 @@ from zoo.errors import UsageError
 from zoo.registry.run_list import STATES, ListedRun, removable, remove_run, runs_below
 from zoo.system.byte_sizes import in_bytes
 from zoo.system.plurals import counted
+from zoo.tasks.metric_table import METRICS
 
 _COLUMNS = (
     *("run", "state", "backbone", "metric", "score", "strategy", "epochs", "data", "when", "size"),
@@ -26,7 +27,7 @@ _LESS = ("epochs", "strategy", "size", "metric", "data", "when")
 _ORDERS: dict[str, Callable[[ListedRun], Any]] = {
     "when": lambda run: -run.changed,
     "name": lambda run: str(run.folder),
-    "score": lambda run: (run.score is None, -(run.score or 0.0)),
+    "score": lambda run: (run.score is None, run.metric, _worse(run)),
     "size": lambda run: -run.bytes,
     "backbone": lambda run: run.backbone,
     "data": lambda run: run.data,
@@ -59,7 +60,7 @@ Examples:
     type=click.Choice(list(_ORDERS)),
     default="when",
     show_default=True,
-    help="Sort order: when newest first, score highest first, size largest first.",
+    help="Sort order: when newest first, score best first within a metric, size largest first.",
 )
 @click.option("--delete", is_flag=True, help="Delete the runs that are listed, after asking.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
@@ -101,6 +102,13 @@ def command(
         emit_json([run.to_json() for run in shown])
     elif not delete or not shown:
         _print(shown, found, folders)
+
+
+def _worse(run: ListedRun) -> float:
+    """The score as a number that is lower for better runs."""
+    known = METRICS.get(run.metric.partition(":")[0])
+    score = run.score or 0.0
+    return score if known and not known.higher else -score
 
 
 def _found(folders: Sequence[Path], *, delete: bool) -> list[ListedRun]:
@@ -166,7 +174,8 @@ def _delete(runs: list[ListedRun], *, yes: bool) -> None:
         note(f"{run.folder}  {run.state}  {run.backbone}  {in_bytes(run.bytes)}")
     if not yes and not (sys.stdin and sys.stdin.isatty()):
         raise UsageError(
-            "there is no terminal to confirm on; nothing was deleted", hint="Add --yes to delete."
+            "standard input is not a terminal, so nothing was confirmed or deleted",
+            hint="Add --yes to delete without a question.",
         )
     if not yes:
         click.confirm(f"Delete {counted(len(runs), 'run')}, {size}?", abort=True, err=True)

@@ -96,8 +96,8 @@ class Loader(DataLoader[TensorBatch]):
         reader: Makes the batches.
         order: The batch sampler.
         pins: Whether to pin memory; batches that are made on the device need not be pinned.
-        threads: Number of threads that make batches, if there are no worker processes; with 0 they
-            are made when they are needed.
+        threads: Number of threads that make batches in place of worker processes; with 0, batches
+            without workers are made when they are needed.
         traits: Traits of the inputs read so far, ``(N,)`` by sample index, if the reader
             records them.
     """

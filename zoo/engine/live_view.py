@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,10 +54,13 @@ class Facts:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One bar for each value, from the lowest to the highest."""
-    low, high = min(values), max(values)
+    """One bar for each value, from the lowest to the highest; a space for one that is not finite."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
     steps = (high - low) / (len(_HEIGHTS) - 1) or 1.0
-    return "".join(_HEIGHTS[round((value - low) / steps)] for value in values)
+    return "".join(
+        _HEIGHTS[round((value - low) / steps)] if math.isfinite(value) else " " for value in values
+    )
 
 
 class LiveView(Progress):

@@ -24,6 +24,8 @@ from zoo.errors import RunError
 from zoo.registry.adapter_record import ADAPTER_FILE as ADAPTER_FILE
 from zoo.registry.adapter_record import MODEL as MODEL
 from zoo.registry.adapter_record import SavedAdapter, weights_file
+from zoo.registry.run_list import LAST as LAST
+from zoo.registry.run_list import LOCK as LOCK
 from zoo.registry.run_record import FORMAT
 from zoo.registry.run_record import LOCK_FILE as LOCK_FILE
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
@@ -42,7 +44,7 @@ from zoo.tasks.task import Activation, Task
 from zoo.weights.loading.load import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
-EXAMPLE, LAST, LOCK = "example", "last", ".lock"
+EXAMPLE = "example"
 MEMBERS = "members"
 """The folder of an ensemble's copies of runs: ``members/1``, …"""
 

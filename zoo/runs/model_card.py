@@ -134,7 +134,7 @@ def _strategy(record: Mapping[str, Any]) -> str:
 
 
 def _best_epoch(record: Mapping[str, Any]) -> str:
-    """A row of the table; empty if the best is no epoch, but a strength of regularisation."""
+    """A row of the table; empty if the best is not an epoch but a strength of regularisation."""
     results, phases = record["results"], record.get("phases")
     if "best_strength" in results:
         return ""
