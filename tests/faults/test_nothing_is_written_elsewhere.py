@@ -69,6 +69,8 @@ def test_the_watch_sees_what_is_written_and_not_what_is_read(tmp_path: Path) -> 
 def test_nothing_outside_of_the_output_and_the_caches_is_written(
     few_photos: Path, tmp_path: Path, outside: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Python, not a command, writes the bytecode of a module that this process imports first.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     libraries = ("TORCHINDUCTOR_CACHE_DIR", "MPLCONFIGDIR")
     for name in ("ZOO_CACHE", "TORCH_HOME", "HF_HOME", *libraries):
         monkeypatch.setenv(name, str(tmp_path / "caches" / name))
